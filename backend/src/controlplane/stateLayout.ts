@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import { homedir, tmpdir, userInfo } from 'node:os';
+import path from 'node:path';
+
+/** Every path below the one state folder. `DYNAMO_LABS_HOME` sets it; the default follows the XDG base directory spec. */
+export interface StateLayout {
+  home: string;
+  /** Downloads and builds; survives `reset`. `cache/kubernetes/<version>-<platform>/bin`, `cache/nats/…`, `cache/models/<model>/`. */
+  cache: string;
+  /** Keys and certificates, 0700; files 0600. */
+  pki: string;
+  /** etcd's data directory. */
+  etcd: string;
+  /** Per-pod folders of the node agent: volumes, logs, sandbox records. */
+  pods: string;
+  /** Lab progress and evidence kept by the backend. */
+  progress: string;
+  logs: string;
+  /** Run-time records: `supervisor.json`, `backend.json` {socket, token}; 0700. */
+  run: string;
+  /** Unix sockets: `egress.sock`, `backend.sock`, `podnet.sock`. Outside `home` where its path is too long for a socket. */
+  sockets: string;
+  /** The admin kubeconfig, 0600. */
+  kubeconfig: string;
+}
+
+/** Longest socket name below `sockets`; sun_path holds 108 bytes with its NUL. */
+const longestSocketName = 32;
+
+export function stateLayout(env: NodeJS.ProcessEnv = process.env): StateLayout {
+  const home = path.resolve(env['DYNAMO_LABS_HOME'] ?? path.join(env['XDG_STATE_HOME'] ?? path.join(homedir(), '.local', 'state'), 'dynamo-labs'));
+  const run = path.join(home, 'run');
+  const short = path.join(tmpdir(), `dynamo-labs-${userInfo().uid}-${createHash('sha256').update(home).digest('hex').slice(0, 8)}`);
+  return {
+    home,
+    cache: path.join(home, 'cache'),
+    pki: path.join(home, 'pki'),
+    etcd: path.join(home, 'etcd'),
+    pods: path.join(home, 'pods'),
+    progress: path.join(home, 'progress'),
+    logs: path.join(home, 'logs'),
+    run,
+    sockets: Buffer.byteLength(run) + 1 + longestSocketName < 108 ? run : short,
+    kubeconfig: path.join(home, 'kubeconfig'),
+  };
+}
