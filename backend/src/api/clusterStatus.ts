@@ -1,0 +1,44 @@
+import { GraphClient, isReady, type ClusterView } from '../validation/index.ts';
+import type { RoutingDecision } from '../protocol/index.ts';
+import { ApiError } from './apiError.ts';
+
+export interface ClusterStatus {
+  ready: boolean;
+  version: string;
+  nodes: { name: string; ready: boolean; gpus: number }[];
+  /** `namespaces` or `loopback` on our own nodes. */
+  podNet?: string;
+  /** Why it is not ready, in words. */
+  message?: string;
+}
+
+export async function clusterStatus(cluster: ClusterView): Promise<ClusterStatus> {
+  try {
+    const version = JSON.parse((await cluster.raw('/version', { timeoutMs: 3_000 })).body) as { gitVersion: string };
+    const nodes = await cluster.list('v1', 'Node');
+    const views = nodes.map((node) => ({
+      name: node.metadata?.name ?? '',
+      ready: isReady(node),
+      gpus: Number(node['status']?.allocatable?.['nvidia.com/gpu'] ?? 0),
+    }));
+    const podNet = nodes[0]?.metadata?.labels?.['dynamo-labs.dev/podnet'];
+    const ready = views.length > 0 && views.every((node) => node.ready);
+    return {
+      ready,
+      version: version.gitVersion,
+      nodes: views,
+      ...(podNet !== undefined && { podNet }),
+      ...(!ready && { message: views.length === 0 ? 'no nodes yet' : 'not all nodes are Ready' }),
+    };
+  } catch (error) {
+    return { ready: false, version: '', nodes: [], message: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The latest decisions of one graph's frontends, oldest first. */
+export async function graphDecisions(cluster: ClusterView, namespace: string, graph: string, limit: number): Promise<RoutingDecision[]> {
+  const client = new GraphClient(cluster, namespace, graph);
+  const frontend = await client.readyFrontend();
+  if (frontend === undefined) throw new ApiError(409, 'NO_FRONTEND', `Graph ${namespace}/${graph} has no Ready frontend pod.`);
+  return client.decisions(frontend, { limit });
+}
