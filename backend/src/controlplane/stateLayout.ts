@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { homedir, tmpdir, userInfo } from 'node:os';
 import path from 'node:path';
 
-/** Every path below the one state folder. `DYNAMO_LABS_HOME` sets it; the default follows the XDG base directory spec. */
+/**
+ * Every path below the one state folder. `DYNAMO_LABS_HOME` sets it; the default follows the XDG base directory spec.
+ * `DYNAMO_LABS_CACHE` moves only `cache`, so that several stacks share what was downloaded and built.
+ */
 export interface StateLayout {
   home: string;
   /** Downloads and builds; survives `reset`. `cache/kubernetes/<version>-<platform>/bin`, `cache/nats/…`, `cache/models/<model>/`. */
@@ -15,6 +18,8 @@ export interface StateLayout {
   pods: string;
   /** Lab progress and evidence kept by the backend. */
   progress: string;
+  /** JupyterLab's root: the learner's copies of the lab notebooks. */
+  work: string;
   logs: string;
   /** Run-time records: `supervisor.json`, `backend.json` {socket, token}; 0700. */
   run: string;
@@ -33,11 +38,12 @@ export function stateLayout(env: NodeJS.ProcessEnv = process.env): StateLayout {
   const short = path.join(tmpdir(), `dynamo-labs-${userInfo().uid}-${createHash('sha256').update(home).digest('hex').slice(0, 8)}`);
   return {
     home,
-    cache: path.join(home, 'cache'),
+    cache: path.resolve(env['DYNAMO_LABS_CACHE'] ?? path.join(home, 'cache')),
     pki: path.join(home, 'pki'),
     etcd: path.join(home, 'etcd'),
     pods: path.join(home, 'pods'),
     progress: path.join(home, 'progress'),
+    work: path.join(home, 'work'),
     logs: path.join(home, 'logs'),
     run,
     sockets: Buffer.byteLength(run) + 1 + longestSocketName < 108 ? run : short,
