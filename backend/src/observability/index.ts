@@ -1,0 +1,3 @@
+/** Log lines and metrics in Dynamo's words. */
+export { createLogger, loggerFromEnv, type LogFields, type Logger, type LoggerOptions, type LogLevel } from './logger.ts';
+export { MetricsRegistry, powersOfTwo, type ConstantLabels } from './metricsRegistry.ts';

@@ -1,0 +1,123 @@
+import { connect, createServer, type AddressInfo } from 'node:net';
+import { describe, expect, it } from 'vitest';
+import { requestPlaneContract } from './requestPlane.contract.ts';
+import { ConnectionLostError, DeadlineExceededError, ProtocolError } from './requestPlaneError.ts';
+import { TcpRequestClient } from './tcpClient.ts';
+import { tcpOptionsFromEnv, type TcpOptions } from './tcpOptions.ts';
+import { TcpRequestServer } from './tcpServer.ts';
+
+const options: TcpOptions = { ...tcpOptionsFromEnv({}), maxMessageBytes: 64 * 1024, requestTimeoutMs: 300, poolSize: 2 };
+
+async function deadAddress(): Promise<string> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return `127.0.0.1:${port}`;
+}
+
+requestPlaneContract('tcp', async () => {
+  const server = await TcpRequestServer.listen(options);
+  const client = new TcpRequestClient(options);
+  return {
+    server,
+    client,
+    kill: () => server.close(),
+    deadAddress: await deadAddress(),
+    maxMessageBytes: options.maxMessageBytes,
+    acceptMs: options.requestTimeoutMs,
+  };
+});
+
+/** A peer that answers a connection with whatever it likes. */
+async function peer(answer: (write: (bytes: Buffer) => void) => void): Promise<{ address: string; close(): void }> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    answer((bytes) => socket.write(bytes));
+  }).listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
+}
+
+async function failure(address: string, overrides: Partial<TcpOptions> = {}): Promise<unknown> {
+  const client = new TcpRequestClient({ ...options, ...overrides });
+  try {
+    for await (const item of client.call({ address, endpoint: 'generate', payload: null, requestId: 'r' })) void item;
+    return undefined;
+  } catch (error) {
+    return error;
+  } finally {
+    await client.close();
+  }
+}
+
+describe('tcp request plane', () => {
+  it('names a peer that speaks something else', async () => {
+    const http = await peer((write) => write(Buffer.from('HTTP/1.1 400 Bad Request\r\n\r\n')));
+    const error = await failure(http.address);
+    http.close();
+    expect(error).toMatchObject({ code: 'MESSAGE_TOO_LARGE' });
+    const garbage = await peer((write) => write(Buffer.from([0, 0, 0, 9, 77, 0, 0, 0, 1, 1, 2, 3, 4])));
+    expect(await failure(garbage.address)).toBeInstanceOf(ProtocolError);
+    garbage.close();
+  });
+
+  it('a worker that accepts connections and never answers runs into the acceptance limit', async () => {
+    const silent = await peer(() => {});
+    expect(await failure(silent.address)).toBeInstanceOf(DeadlineExceededError);
+    silent.close();
+  });
+
+  it('a connection that falls silent while a request runs is lost', async () => {
+    const silent = await peer(() => {});
+    expect(await failure(silent.address, { requestTimeoutMs: 60_000, heartbeatMs: 20 })).toBeInstanceOf(ConnectionLostError);
+    silent.close();
+  });
+
+  it('a server drops a client that sends garbage or a huge length, and serves the others', async () => {
+    const server = await TcpRequestServer.listen(options);
+    server.serve('ok', async function* () {
+      yield 1;
+    });
+    const [host, port] = server.address.split(':') as [string, string];
+    for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([255, 255, 255, 255, 1]), Buffer.from([0, 0, 0, 1, 1])]) {
+      const socket = connect(Number(port), host);
+      socket.on('error', () => {});
+      socket.write(bytes);
+      await new Promise((resolve) => socket.once('close', resolve));
+    }
+    const client = new TcpRequestClient(options);
+    const items: unknown[] = [];
+    for await (const item of client.call({ address: server.address, endpoint: 'ok', payload: null, requestId: 'r' })) items.push(item);
+    expect(items).toEqual([1]);
+    await client.close();
+    await server.close();
+  });
+
+  it('opens another connection only when all are busy, up to the pool size', async () => {
+    const server = await TcpRequestServer.listen(options);
+    const client = new TcpRequestClient(options);
+    const go = Promise.withResolvers<void>();
+    server.serve('wait', async function* () {
+      await go.promise;
+      yield 1;
+    });
+    const drain = async () => {
+      for await (const item of client.call({ address: server.address, endpoint: 'wait', payload: null, requestId: 'r' })) void item;
+    };
+    const first = Array.from({ length: 32 }, drain);
+    await new Promise(setImmediate);
+    expect(client.connections(server.address)).toBe(1);
+    const more = Array.from({ length: 64 }, drain);
+    await new Promise(setImmediate);
+    expect(client.connections(server.address)).toBe(2);
+    go.resolve();
+    await Promise.all([...first, ...more]);
+    await client.close();
+    await server.close();
+  });
+
+  it('refuses settings that are not numbers by name', () => {
+    expect(() => tcpOptionsFromEnv({ DYN_TCP_POOL_SIZE: 'many' })).toThrow('DYN_TCP_POOL_SIZE must be a non-negative integer, got "many"');
+  });
+});
