@@ -184,9 +184,9 @@ function statusOf(error: unknown): number {
   return typeof code === 'number' ? code : 0;
 }
 
-/** KubernetesObjectApi says it in words when discovery does not know the kind. */
+/** KubernetesObjectApi says it in words when the server serves the group but not the kind; an unserved group is a 404. */
 function isUnknownKind(error: unknown): boolean {
-  return error instanceof Error && /Unrecognized API version and kind|Failed to fetch resource metadata/.test(error.message);
+  return error instanceof Error && error.message.startsWith('Unrecognized API version and kind');
 }
 
 function clusterError(error: unknown, doing: string): ClusterError {
