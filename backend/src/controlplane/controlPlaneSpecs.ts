@@ -127,6 +127,9 @@ export function controlPlaneSpecs(options: ControlPlaneOptions): {
         // Without it every controller acts as one user that RBAC forbids nearly everything.
         '--use-service-account-credentials=true',
         '--node-monitor-grace-period=20s',
+        // The defaults (20, 30) make the first start wait two seconds for its own client's limiter.
+        '--kube-api-qps=200',
+        '--kube-api-burst=400',
       ],
     },
     scheduler: { ...common('kube-scheduler', 2), argv: [binaries['kube-scheduler'], ...clientFlags(layout, 'kube-scheduler')] },
