@@ -52,17 +52,20 @@ export function localBlockHashes(tokens: ArrayLike<number>, blockSize: number, s
 /** Chains local hashes into sequence hashes; `parent` continues an earlier sequence. */
 export function sequenceHashes(local: ArrayLike<bigint>, parent?: bigint): BigUint64Array {
   const hashes = new BigUint64Array(local.length);
-  const pair = new DataView(new ArrayBuffer(16));
   let previous = parent;
   for (let i = 0; i < local.length; i++) {
-    previous = previous === undefined ? local[i]! : chain(pair, previous, local[i]!);
+    previous = sequenceHash(previous, local[i]!);
     hashes[i] = previous;
   }
   return hashes;
 }
 
-function chain(pair: DataView, previous: bigint, local: bigint): bigint {
-  pair.setBigUint64(0, previous, true);
-  pair.setBigUint64(8, local, true);
-  return xxh3View(pair, 0, 16, BLOCK_HASH_SEED);
+/** One link of the chain. */
+export function sequenceHash(parent: bigint | undefined, local: bigint): bigint {
+  if (parent === undefined) return local;
+  PAIR.setBigUint64(0, parent, true);
+  PAIR.setBigUint64(8, local, true);
+  return xxh3View(PAIR, 0, 16, BLOCK_HASH_SEED);
 }
+
+const PAIR = new DataView(new ArrayBuffer(16));

@@ -50,12 +50,19 @@ export interface CandidateScore {
   pod?: string;
   /** Blocks of this prompt that the index says this worker holds. */
   overlap_blocks: number;
+  /** Blocks right after those in the worker's host cache, and right after these on its disk. Absent means none. */
+  host_overlap_blocks?: number;
+  disk_overlap_blocks?: number;
   /** Load before this request. */
   active_prefill_tokens: number;
   active_decode_blocks: number;
   active_requests: number;
+  /** Blocks of this prompt that no running request of the worker uses yet; absent in modes without a cost. */
+  additional_decode_blocks?: number;
   /** Each named term of the formula, in the order in which it is added up. */
   terms: Record<string, number>;
+  /** What the terms were made of: credits, decay, backlog. */
+  factors?: Record<string, number>;
   /** `null` in modes without a cost. */
   cost: number | null;
 }
