@@ -36,7 +36,8 @@ function structural(schema: JsonObject, schemas: OpenApiSchemas): JsonObject {
   const result: JsonObject = {};
   for (const [key, value] of Object.entries(schema)) {
     if (!kept.has(key)) continue;
-    if (key === 'properties') result[key] = Object.fromEntries(Object.entries(value as JsonObject).map(([name, part]) => [name, structural(part as JsonObject, schemas)]));
+    if (key === 'properties')
+      result[key] = Object.fromEntries(Object.entries(value as JsonObject).map(([name, part]) => [name, structural(part as JsonObject, schemas)]));
     else if ((key === 'items' || key === 'additionalProperties') && isObject(value)) result[key] = structural(value, schemas);
     else result[key] = value;
   }

@@ -11,7 +11,9 @@ export async function generateCrds(client: KubeClient): Promise<Map<string, stri
   const dir = import.meta.dirname;
   const openApi = await client.json<{ components: { schemas: OpenApiSchemas } }>({ path: '/openapi/v3/api/v1' });
   const files = new Map<string, string>();
-  for (const file of readdirSync(dir).filter((name) => name.endsWith('.yaml')).sort()) {
+  for (const file of readdirSync(dir)
+    .filter((name) => name.endsWith('.yaml'))
+    .sort()) {
     const source = parse(readFileSync(path.join(dir, file), 'utf8')) as Json & { kind?: string; spec?: { group: string } };
     if (source.kind !== 'CustomResourceDefinition') continue;
     const manifest = expandSchema(source, openApi.components.schemas, dir);
