@@ -15,7 +15,11 @@ const event: fc.Arbitrary<KvCacheEvent> = fc.record({ eventId: fc.nat(), dpRank:
 
 describe('KV event codec', () => {
   it('keeps all 64 bits of every hash', () => {
-    fc.assert(fc.property(event, (original) => expect(decodeKvEvent(JSON.parse(JSON.stringify(encodeKvEvent(original))))).toEqual(original)));
+    fc.assert(
+      fc.property(event, (original) => {
+        expect(decodeKvEvent(JSON.parse(JSON.stringify(encodeKvEvent(original))))).toEqual(original);
+      }),
+    );
   });
 
   it('carries batches whole', () => {
