@@ -12,7 +12,7 @@ export interface CellOutput {
   display(content: Record<string, unknown>, update: boolean): void;
 }
 
-/** Objects with this method show themselves as a MIME bundle when they are a cell's last expression. */
+/** Objects with this method show themselves as the MIME bundle it returns when they are a cell's last expression; `undefined`: shown already. */
 const displaySymbol = Symbol.for('Jupyter.display');
 
 /**
@@ -101,8 +101,10 @@ export class CellRunner {
 
   #showValue(value: unknown): void {
     const show = typeof value === 'object' && value !== null ? (value as Record<symbol, unknown>)[displaySymbol] : undefined;
-    if (typeof show === 'function') this.#display({ data: show.call(value), metadata: {}, transient: {} }, false);
-    else this.#current()?.stream.write('stdout', `${typeof value === 'string' ? value : inspect(value, { colors: true })}\n`);
+    if (typeof show === 'function') {
+      const data: unknown = show.call(value);
+      if (data !== undefined) this.#display({ data, metadata: {}, transient: {} }, false);
+    } else this.#current()?.stream.write('stdout', `${typeof value === 'string' ? value : inspect(value, { colors: true })}\n`);
   }
 
   #writer(name: 'stdout' | 'stderr'): typeof process.stdout.write {

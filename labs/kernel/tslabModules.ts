@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs';
 import Module, { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -81,25 +80,28 @@ function patchCompilerOptions(require: NodeJS.Require, projectDir: string): void
     lib: ['lib.es2023.d.ts'],
     types: ['node'],
     typeRoots: [path.join(modules, '@types')],
-    paths: { ...kitPath(modules) },
   };
-  const createWatchCompilerHost = (files: string[], own: object, system: CompilerTimers, ...rest: unknown[]): unknown =>
-    typescript.createWatchCompilerHost(files, { ...own, ...options }, withoutLookupTimer(system), ...rest);
+  const createWatchCompilerHost = (files: string[], own: object, system: CompilerSystem, ...rest: unknown[]): unknown =>
+    typescript.createWatchCompilerHost(files, { ...own, ...options }, withProjectModules(withoutLookupTimer(system), modules), ...rest);
   require.cache[file]!.exports = new Proxy(typescript, {
     get: (target, name) => (name === 'createWatchCompilerHost' ? createWatchCompilerHost : target[name]),
   });
 }
 
-interface CompilerTimers {
+/** What the compiler asks the machine; tslab's own, changed in place below. */
+interface CompilerSystem {
   setTimeout(callback: () => void, ms: number): unknown;
   clearTimeout(timer: unknown): void;
+  fileExists(file: string): boolean;
+  directoryExists(folder: string): boolean;
+  readFile(file: string, encoding?: string): string | undefined;
 }
 
 /**
  * tslab keeps one pending timer and throws on a second. The compiler has two kinds: "rebuild", which tslab fires itself,
  * and "look again for modules that were missing", started when files appear beside the notebook. The second runs at once.
  */
-function withoutLookupTimer(system: CompilerTimers): CompilerTimers {
+function withoutLookupTimer(system: CompilerSystem): CompilerSystem {
   const { setTimeout, clearTimeout } = system;
   const done = {};
   system.setTimeout = (callback, ms) => {
@@ -113,11 +115,25 @@ function withoutLookupTimer(system: CompilerTimers): CompilerTimers {
   return system;
 }
 
-function kitPath(modules: string): Record<string, string[]> {
-  const manifest = path.join(modules, '@dynamo-labs', 'kit', 'package.json');
-  if (!existsSync(manifest)) return {};
-  const { types } = JSON.parse(readFileSync(manifest, 'utf8')) as { types: string };
-  return { '@dynamo-labs/kit': [path.join(path.dirname(manifest), types)] };
+/**
+ * Shows the compiler the project's packages as if they lay in `node_modules` beside the notebook, where a package of
+ * the same name really there wins. Types of theirs then have a name that declarations between cells can use.
+ */
+function withProjectModules(system: CompilerSystem, modules: string): CompilerSystem {
+  const { fileExists, directoryExists, readFile } = system;
+  const local = `${path.join(process.cwd(), 'node_modules')}${path.sep}`;
+  const inProject = (file: string): string | undefined => (file.startsWith(local) ? path.join(modules, file.slice(local.length)) : undefined);
+  const either = (exists: (file: string) => boolean) => (file: string) => {
+    const fallback = inProject(file);
+    return exists(file) || (fallback !== undefined && exists(fallback));
+  };
+  system.readFile = (file, encoding) => {
+    const fallback = inProject(file);
+    return readFile(fallback === undefined || fileExists(file) ? file : fallback, encoding);
+  };
+  system.fileExists = either(fileExists);
+  system.directoryExists = either(directoryExists);
+  return system;
 }
 
 /** Lets `require` find packages in `folder` from anywhere, as a fallback; child processes of the notebook do not inherit it. */
