@@ -16,6 +16,8 @@ export interface PodIdentity {
   /** The virtual node the pod runs on; its InternalIP is the source address of node traffic. */
   nodeName: string;
   hostname?: string;
+  /** Extra lines of the pod's /etc/hosts (`hostAliases`). */
+  hostAliases?: { ip: string; hostnames: string[] }[];
 }
 
 export interface ProcessSpec {
@@ -24,15 +26,18 @@ export interface ProcessSpec {
   /** The complete environment: nothing is inherited. */
   env: Record<string, string>;
   cwd: string;
-  /** Mounts of this container (volumes, hostPath, tokens, image paths), in order. */
+  /** Mounts of this container (volumes, hostPath, tokens, image paths), in order. Ignored with `container`. */
   mounts: BindMount[];
+  /** Runs inside the file view and process namespace of this running container (kubectl exec, exec probes). */
+  container?: { pid: number; startTime: number };
   /** Allocates a terminal; stdout carries both streams then. */
   tty?: { columns: number; rows: number };
   /** True when the program keeps stdin (exec -i, `stdin: true`). */
   stdin?: boolean;
   /**
    * A long-running container must outlive the node agent so that a restarted agent can adopt it: its output goes straight
-   * to these files (raw bytes, appended), and no pipe of the agent is involved.
+   * to these files (raw bytes, appended), and no pipe of the agent is involved. When it ends, its exit status and the time
+   * are written to `exitRecordFile(stdoutFile)`, also while no agent runs.
    */
   detached?: { stdoutFile: string; stderrFile: string };
 }
@@ -43,9 +48,12 @@ export interface ExitStatus {
   signal?: number;
 }
 
-/** A running process of a pod. Killing it ends its whole process group. */
+/**
+ * A running process of a pod. A signal goes to the program's process group. SIGKILL ends a container with everything in it,
+ * an exec with its process group.
+ */
 export interface PodProcess {
-  /** Host pid of the program. */
+  /** Host pid of the process that stands for the program on the host (its parent or grandparent); signals to it are passed on. */
   readonly pid: number;
   /** Field 22 of /proc/pid/stat: together with the pid it names the process for ever. */
   readonly startTime: number;
@@ -53,6 +61,7 @@ export interface PodProcess {
   readonly stdin?: NodeJS.WritableStream;
   readonly stdout?: NodeJS.ReadableStream;
   readonly stderr?: NodeJS.ReadableStream;
+  /** Never rejects. What the program printed may still be in `stdout` and `stderr`: read them to their end. */
   readonly exited: Promise<ExitStatus>;
   kill(signal: NodeJS.Signals): void;
   resize?(columns: number, rows: number): void;
@@ -63,9 +72,14 @@ export interface PodSandbox {
   readonly uid: string;
   /** The pod IP: never loopback, accepted by the EndpointSlice controller. */
   readonly ip: string;
+  /** Rejects with `PodStartError` when the program could not be started (not found, no permission, mount refused). */
   spawn(spec: ProcessSpec): Promise<PodProcess>;
   /** Watches a detached process that an earlier agent started. `undefined` if it is gone. */
   adopt(pid: number, startTime: number): Promise<PodProcess | undefined>;
+  /** The path under which a program of this pod finds `target`: `target` itself, or the mount's source where pods share the host's files. */
+  pathOf(target: string, mounts: readonly BindMount[]): string;
+  /** Environment every program of this pod needs besides its own (empty with `namespaces`); `spawn` adds it by itself. */
+  readonly env: Readonly<Record<string, string>>;
   /** Connects from inside the pod, e.g. to its 127.0.0.1 (port-forward). */
   dialLocal(port: number, signal: AbortSignal): Promise<Duplex>;
   destroy(): Promise<void>;

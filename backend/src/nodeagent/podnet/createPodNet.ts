@@ -1,0 +1,38 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import type { StateLayout } from '../../controlplane/stateLayout.ts';
+import { NamespacesPodNet } from './namespaces/namespacesPodNet.ts';
+import { podinitProgram } from './podinit.ts';
+import type { PodNet } from './podNet.ts';
+import { PodNetError } from './podNetError.ts';
+import { probePodNet } from './probePodNet.ts';
+
+export type PodNetMode = 'auto' | 'namespaces' | 'loopback';
+
+export interface PodNetOptions {
+  mode: PodNetMode;
+  layout: StateLayout;
+  /** Seen read-only by every container at the same place, besides the host's programs; default: the repository, this Node, the cache. */
+  readOnlyPaths?: readonly string[];
+  /** Told why `auto` did not choose namespaces. */
+  onFallback?: (reason: string) => void;
+}
+
+/** Chooses a driver; it is not started yet. `auto` tries namespaces for real and falls back with a reason. */
+export async function createPodNet(options: PodNetOptions): Promise<PodNet> {
+  if (!existsSync(podinitProgram)) {
+    throw new PodNetError('PODNET_UNAVAILABLE', `${podinitProgram} is missing: "node native/podinit/build.mjs" builds it`);
+  }
+  const repository = path.resolve(import.meta.dirname, '../../../..');
+  const readOnlyPaths = (options.readOnlyPaths ?? [repository, path.dirname(process.execPath), options.layout.cache]).filter((place) => existsSync(place));
+  const dir = path.join(options.layout.run, 'podnet');
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  const namespaces = (where: string): PodNet => new NamespacesPodNet({ program: podinitProgram, dir: where, readOnlyPaths });
+  if (options.mode === 'namespaces') return namespaces(dir);
+  if (options.mode === 'auto') {
+    const reason = await probePodNet(namespaces);
+    if (reason === undefined) return namespaces(dir);
+    options.onFallback?.(reason);
+  }
+  throw new PodNetError('PODNET_UNAVAILABLE', 'this machine refuses namespaces');
+}
