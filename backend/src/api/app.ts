@@ -18,7 +18,7 @@ export interface AppOptions {
 }
 
 const answerBody = z.strictObject({ name: z.string().min(1).max(100), value: z.unknown() });
-const decisionsQuery = z.object({ namespace: z.string().min(1), graph: z.string().min(1), limit: z.coerce.number().int().min(1).max(1000).default(100) });
+const decisionsQuery = z.object({ namespace: z.string().min(1).optional(), graph: z.string().min(1).optional(), limit: z.coerce.number().int().min(1).max(1000).default(100) });
 
 /** The backend's HTTP API (shapes: protocol/lab.ts). Every request needs the bearer token. */
 export function createApp(options: AppOptions): Express {
@@ -47,7 +47,7 @@ export function createApp(options: AppOptions): Express {
   app.get('/api/topology', async (_request, response) => void response.json(await topologySnapshot(cluster)));
   app.get('/api/decisions', async (request, response) => {
     const { namespace, graph, limit } = parse(decisionsQuery, request.query);
-    response.json(await graphDecisions(cluster, namespace, graph, limit));
+    response.json(await graphDecisions(cluster, { limit, ...(namespace !== undefined && { namespace }), ...(graph !== undefined && { graph }) }));
   });
   app.get('/api/events', (request, response) => events.connect(request, response, () => labs.snapshot()));
 

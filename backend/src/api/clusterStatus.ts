@@ -35,10 +35,23 @@ export async function clusterStatus(cluster: ClusterView): Promise<ClusterStatus
   }
 }
 
-/** The latest decisions of one graph's frontends, oldest first. */
-export async function graphDecisions(cluster: ClusterView, namespace: string, graph: string, limit: number): Promise<RoutingDecision[]> {
-  const client = new GraphClient(cluster, namespace, graph);
-  const frontend = await client.readyFrontend();
-  if (frontend === undefined) throw new ApiError(409, 'NO_FRONTEND', `Graph ${namespace}/${graph} has no Ready frontend pod.`);
-  return client.decisions(frontend, { limit });
+/** The latest decisions of the graphs' frontends, oldest first. A graph named by the caller must have a Ready frontend. */
+export async function graphDecisions(cluster: ClusterView, scope: { namespace?: string; graph?: string; limit: number }): Promise<RoutingDecision[]> {
+  const graphs = (await cluster.list('nvidia.com/v1alpha1', 'DynamoGraphDeployment', scope.namespace === undefined ? {} : { namespace: scope.namespace })).filter(
+    (graph) => scope.graph === undefined || graph.metadata?.name === scope.graph,
+  );
+  if (scope.graph !== undefined && graphs.length === 0) throw new ApiError(404, 'NO_GRAPH', `There is no graph ${scope.graph}.`);
+  const found = await Promise.all(
+    graphs.map(async ({ metadata }) => {
+      const client = new GraphClient(cluster, metadata?.namespace ?? 'default', metadata?.name ?? '');
+      const frontend = await client.readyFrontend();
+      if (frontend !== undefined) return client.decisions(frontend, { limit: scope.limit });
+      if (scope.graph === undefined) return [];
+      throw new ApiError(409, 'NO_FRONTEND', `Graph ${metadata?.namespace}/${metadata?.name} has no Ready frontend pod.`);
+    }),
+  );
+  return found
+    .flat()
+    .toSorted((a, b) => a.time.localeCompare(b.time))
+    .slice(-scope.limit);
 }

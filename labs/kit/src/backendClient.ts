@@ -7,6 +7,8 @@ import { KitError } from './kitError';
 
 export interface BackendRequest {
   method?: 'GET' | 'POST';
+  /** Sent as JSON. */
+  body?: unknown;
   /** Milliseconds until the call is given up; default 30 s. */
   deadlineMs?: number;
 }
@@ -19,13 +21,14 @@ export interface BackendRequest {
 export async function callBackend<T>(route: string, options: BackendRequest = {}): Promise<T> {
   const { socket, token } = backendRecord();
   const deadlineMs = options.deadlineMs ?? 30_000;
-  const { status, body } = await new Promise<{ status: number; body: string }>((resolve, reject) => {
+  const payload = options.body === undefined ? undefined : JSON.stringify(options.body);
+  const { status, body: text } = await new Promise<{ status: number; body: string }>((resolve, reject) => {
     const call = request(
       {
         socketPath: socket,
         path: route,
         method: options.method ?? 'GET',
-        headers: { authorization: `Bearer ${token}`, accept: 'application/json' },
+        headers: { authorization: `Bearer ${token}`, accept: 'application/json', ...(payload === undefined ? {} : { 'content-type': 'application/json' }) },
         signal: AbortSignal.timeout(deadlineMs),
       },
       (response) => {
@@ -36,13 +39,13 @@ export async function callBackend<T>(route: string, options: BackendRequest = {}
       },
     );
     call.on('error', reject);
-    call.end();
+    call.end(payload);
   }).catch((cause: Error) => {
     if (cause.name === 'AbortError' || cause.name === 'TimeoutError')
       throw new KitError('BACKEND_LATE', `The backend did not answer ${route} within ${deadlineMs / 1000} s.`, cause);
     throw down(cause);
   });
-  const answer = parse(body);
+  const answer = parse(text);
   if (status < 300) return answer as T;
   const { error } = (answer ?? {}) as { error?: { code?: string; message?: string } };
   throw new KitError(error?.code ?? `HTTP_${status}`, error?.message ?? `The backend answered ${route} with status ${status}.`);
