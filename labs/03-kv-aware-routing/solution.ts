@@ -101,7 +101,7 @@ export function costByHand(decision: RoutingDecision): number {
   const chosen = decision.candidates.find((candidate) => candidate.worker_id === decision.chosen.worker_id)!;
   const cached = chosen.overlap_blocks * decision.block_size;
   const prefillBlocks = (chosen.active_prefill_tokens + decision.isl_tokens - cached) / decision.block_size;
-  const decodeBlocks = chosen.terms['decode_blocks'] ?? Number.NaN;
+  const decodeBlocks = chosen.terms['decode_cost_blocks'] ?? Number.NaN;
   return decision.weights.overlap_score_weight * prefillBlocks + decodeBlocks;
 }
 
