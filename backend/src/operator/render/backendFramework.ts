@@ -2,7 +2,7 @@ import type { BackendFramework, ServiceSpec } from '../graphTypes.ts';
 import { componentKind } from './componentKind.ts';
 import { RenderError } from './renderError.ts';
 
-const pattern = /python[0-9.]*\s+(?:.*\s)?-m\s+dynamo\.(vllm|sglang|trtllm)\b/g;
+const pattern = /python[0-9.]*\s+(?:[^\n;&|]*?\s)?-m\s+dynamo\.(vllm|sglang|trtllm)\b/g;
 
 /** The engine that a worker's command and args start; explicit and detected must agree. Undefined for other services. */
 export function backendFramework(service: ServiceSpec, explicit: BackendFramework | undefined): BackendFramework | undefined {
