@@ -5,3 +5,7 @@ export { exitRecordFile, readExitRecord, type ExitRecord } from './exitRecord.ts
 export type { BindMount, ExitStatus, PodIdentity, PodNet, PodProcess, PodSandbox, ProcessSpec } from './podNet.ts';
 export { PodNetError, PodStartError } from './podNetError.ts';
 export { isAlive, processStat } from './processStat.ts';
+export { startClusterDns, type ClusterDnsOptions } from './services/clusterDns.ts';
+export { joinSockets, resetSocket } from './services/joinSockets.ts';
+export { startServiceProxy, type ServiceProblem, type ServiceProxy, type ServiceProxyOptions } from './services/serviceProxy.ts';
+export { ServiceWatch } from './services/serviceWatch.ts';

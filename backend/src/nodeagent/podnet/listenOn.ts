@@ -1,21 +1,21 @@
 import type { Socket as DatagramSocket } from 'node:dgram';
 import type { Server, Socket } from 'node:net';
 
-/** Hands a listening server's connections on; disposing ends the server and what is still connected. */
+/**
+ * Hands a listening server's connections on. Disposing ends the listening only; connections belong to whoever was handed
+ * them (a Service that loses its last endpoint does not cut those under way).
+ */
 export function serveConnections(server: Server, onConnection: (socket: Socket) => void): AsyncDisposable {
-  const open = new Set<Socket>();
   server.on('connection', (socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
     // Without a listener of the consumer's a reset would be an uncaught exception.
     socket.on('error', () => {});
     onConnection(socket);
   });
   return {
     [Symbol.asyncDispose]: async () => {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      for (const socket of open) socket.destroy();
-      await closed;
+      server.close();
+      // close() gives the address back at the end of this turn of the event loop; its callback would wait for the connections.
+      await new Promise((resolve) => setImmediate(resolve));
     },
   };
 }
