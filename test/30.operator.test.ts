@@ -19,7 +19,7 @@ let operator: OperatorProcess;
 /** kubectl that must succeed; its standard output. */
 async function kubectl(...args: string[]): Promise<string> {
   const run = await stack.kubectl(args);
-  expect(run.code, run.stderr).toBe(0);
+  if (run.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${run.stderr}`);
   return run.stdout.trim();
 }
 
