@@ -113,7 +113,7 @@ function httpStatus(url: URL, action: HttpGet, socket: Duplex, signal: AbortSign
   for (const { name, value } of action.httpHeaders ?? []) headers[name.toLowerCase()] = value;
   const { request } = url.protocol === 'https:' ? https : http;
   return new Promise((resolve, reject) => {
-    const options = { method: 'GET', headers, signal, agent: false as const, rejectUnauthorized: false, createConnection: () => socket, socket };
+    const options = { method: 'GET', headers, signal, rejectUnauthorized: false, createConnection: () => socket, socket };
     const outgoing = request(url, options, (response) => {
       response.resume();
       resolve(response.statusCode ?? 0);
