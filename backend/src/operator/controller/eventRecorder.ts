@@ -1,6 +1,7 @@
 import type { KubeClient, KubeObject } from '../../kube/index.ts';
 import { dynamoApiVersion, resourceType } from '../names.ts';
 
+type EventClient = Pick<KubeClient, 'create' | 'patch'>;
 export type EventType = 'Normal' | 'Warning';
 
 interface Recorded {
@@ -13,13 +14,13 @@ const mostRemembered = 1000;
 
 /** Writes Kubernetes Events; the same event on the same object counts up instead of piling up. */
 export class EventRecorder {
-  readonly #client: KubeClient;
+  readonly #client: EventClient;
   readonly #onError: (error: unknown) => void;
   readonly #known = new Map<string, Recorded>();
   readonly #once = new Set<string>();
   #last: Promise<void> = Promise.resolve();
 
-  constructor(client: KubeClient, onError: (error: unknown) => void) {
+  constructor(client: EventClient, onError: (error: unknown) => void) {
     this.#client = client;
     this.#onError = onError;
   }

@@ -3,7 +3,7 @@ import { KubeError, type KubeClient, type KubeObject } from '../../kube/index.ts
 import { resourceType } from '../names.ts';
 
 export interface LeaderElectionOptions {
-  client: KubeClient;
+  client: Pick<KubeClient, 'find' | 'create' | 'patch'>;
   namespace: string;
   /** Name of the Lease. */
   name: string;
