@@ -1,3 +1,4 @@
+import type { CandidateScore } from '../protocol/index.ts';
 import type { WorkerLoad } from './activeSequences.ts';
 import type { ResolvedWeights } from './routerWeights.ts';
 
@@ -17,7 +18,6 @@ export interface CostInputs extends WorkerLoad {
 
 export interface CostContext {
   islTokens: number;
-  requestBlocks: number;
   blockSize: number;
   /** The least `activePrefillTokens` over all candidates: the floor of the credit decay. */
   minActivePrefillTokens: number;
@@ -48,14 +48,18 @@ function dynamo08(inputs: CostInputs, { islTokens, blockSize, weights }: CostCon
 }
 
 /** lib/kv-router/src/scheduling/selector (1.6): backlog plus prompt, less credit for what is cached, plus decode load. */
-function linear(inputs: CostInputs, { islTokens, requestBlocks, blockSize, minActivePrefillTokens, weights }: CostContext): Cost {
+function linear(inputs: CostInputs, { islTokens, blockSize, minActivePrefillTokens, weights }: CostContext): Cost {
   const cachedTokens = inputs.deviceOverlapBlocks * blockSize;
   // More cached than asked for happens only with stale state; Dynamo then counts the cached tokens.
   const rawPrefillBlocks = (inputs.activePrefillTokens + Math.max(islTokens, cachedTokens)) / blockSize;
-  const decay = overlapCreditDecay((inputs.activePrefillTokens - minActivePrefillTokens) / blockSize / requestBlocks, weights);
+  // Backlog above the least loaded worker, in requests of this size; a block that is only begun counts whole here.
+  const backlog = (inputs.activePrefillTokens - minActivePrefillTokens) / blockSize / Math.ceil(islTokens / blockSize);
+  const decay = overlapCreditDecay(backlog, weights);
   const deviceCredit = weights.overlap_score_credit * decay * inputs.deviceOverlapBlocks;
-  const hostCredit = weights.host_cache_hit_weight * inputs.hostOverlapBlocks;
-  const diskCredit = weights.disk_cache_hit_weight * inputs.diskOverlapBlocks;
+  // Credit 0 means that Dynamo does not ask its index at all, so the lower tiers count for nothing either.
+  const lowerTiers = weights.overlap_score_credit > 0 ? 1 : 0;
+  const hostCredit = lowerTiers * weights.host_cache_hit_weight * inputs.hostOverlapBlocks;
+  const diskCredit = lowerTiers * weights.disk_cache_hit_weight * inputs.diskOverlapBlocks;
   const adjusted = Math.max(rawPrefillBlocks - (deviceCredit + hostCredit + diskCredit), 0);
   const prefillCost = weights.prefill_load_scale * adjusted;
   const decodeCost = inputs.activeDecodeBlocks + inputs.additionalDecodeBlocks;
@@ -76,7 +80,13 @@ function linear(inputs: CostInputs, { islTokens, requestBlocks, blockSize, minAc
 
 /** A worker with more prefill backlog than the least loaded one gets less credit for its cache. */
 function overlapCreditDecay(backlogInRequests: number, { overlap_score_credit_decay: decay }: ResolvedWeights): number {
-  return decay > 0 && Number.isFinite(backlogInRequests) ? 1 / (1 + decay * backlogInRequests) : 1;
+  return 1 / (1 + decay * backlogInRequests);
+}
+
+/** Prompt tokens that need no prefill; a block on host or disk counts for what its tier is worth. */
+export function effectiveCachedTokens(candidate: CandidateScore, weights: ResolvedWeights, blockSize: number): number {
+  const { overlap_blocks: device, host_overlap_blocks: host = 0, disk_overlap_blocks: disk = 0 } = candidate;
+  return Math.round((device + weights.host_cache_hit_weight * host + weights.disk_cache_hit_weight * disk) * blockSize);
 }
 
 export const COST_FORMULAS: Record<CostFormulaName, CostFormula> = { 'dynamo-0.8': dynamo08, linear };

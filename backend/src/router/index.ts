@@ -1,6 +1,6 @@
 /** The KV-aware router: which worker a request goes to, and why. Pure: imports only protocol. */
 export { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
-export { COST_FORMULAS, type Cost, type CostContext, type CostFormulaName, type CostInputs } from './costFormula.ts';
+export { COST_FORMULAS, type Cost, type CostContext, type CostFormulaName, type CostInputs, effectiveCachedTokens } from './costFormula.ts';
 export { type DecisionListener, DecisionStore } from './decisionStore.ts';
 export type { EventGap } from './eventStream.ts';
 export type { ApplyResult, ApplyStatus, EventRecovery } from './kvIndexer.ts';

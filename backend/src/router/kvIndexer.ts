@@ -190,12 +190,9 @@ export class KvIndexer {
     const index = this.#tier(storageTier);
     switch (data.type) {
       case 'stored': {
-        const status = index.store(
-          slot.slot,
-          data.parentHash,
-          data.blocks.map(({ blockHash }) => blockHash),
-          data.blocks.map(({ tokensHash }) => tokensHash),
-        );
+        const engineHashes = data.blocks.map(({ blockHash }) => blockHash);
+        const localHashes = data.blocks.map(({ tokensHash }) => tokensHash);
+        const status = index.store(slot.slot, data.parentHash, engineHashes, localHashes, this.#sequenceInAnotherTier(index, slot.slot, data.parentHash));
         return status === 'orphan' ? { status, detail: `parent ${data.parentHash} is not held by worker ${slot.id}` } : { status };
       }
       case 'removed': {
@@ -206,6 +203,16 @@ export class KvIndexer {
         for (const tier of this.#tiers.values()) tier.clear(slot.slot);
         return { status: 'ok' };
     }
+  }
+
+  /** A block on the host may follow one that is only on the device. */
+  #sequenceInAnotherTier(index: PrefixIndex, slot: number, parent: bigint | undefined): bigint | undefined {
+    if (parent === undefined || this.#tiers.size === 1) return undefined;
+    for (const other of this.#tiers.values()) {
+      const sequence = other === index ? undefined : other.sequenceOf(slot, parent);
+      if (sequence !== undefined) return sequence;
+    }
+    return undefined;
   }
 
   /** Discovery and events come by different planes, so an event may be first. Kept within bounds, oldest worker out. */

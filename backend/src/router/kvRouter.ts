@@ -2,7 +2,7 @@ import { localBlockHashes, sequenceHashes, InvalidBlockSizeError } from '../prot
 import type { CandidateScore, RouterEvent, RouterMode, RouterWeights, RoutingDecision } from '../protocol/index.ts';
 import { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
 import { CHOOSERS } from './chooseWorker.ts';
-import { COST_FORMULAS, type CostFormulaName } from './costFormula.ts';
+import { COST_FORMULAS, type CostFormulaName, effectiveCachedTokens } from './costFormula.ts';
 import { DecisionStore } from './decisionStore.ts';
 import { explainDecision } from './explain.ts';
 import { type ApplyResult, type EventRecovery, KvIndexer, type TierOverlap } from './kvIndexer.ts';
@@ -170,8 +170,8 @@ export class KvRouter {
     };
     if (!request.queryOnly) {
       this.#turn++;
-      const cachedTokens = Math.min(winner.overlap_blocks * this.blockSize, request.tokens.length);
-      this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens: request.tokens.length - cachedTokens }, this.#clock());
+      const prefillTokens = Math.max(request.tokens.length - effectiveCachedTokens(winner, weights, this.blockSize), 0);
+      this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens }, this.#clock());
     }
     this.decisions.add(decision);
     return decision;
@@ -233,7 +233,7 @@ export class KvRouter {
     const loads = slots.map(({ slot }) => this.#active.loadOf(slot));
     let minActivePrefillTokens = Infinity;
     for (const { activePrefillTokens } of loads) minActivePrefillTokens = Math.min(minActivePrefillTokens, activePrefillTokens);
-    const context = { islTokens, requestBlocks: sequence.length, blockSize: this.blockSize, minActivePrefillTokens, weights };
+    const context = { islTokens, blockSize: this.blockSize, minActivePrefillTokens, weights };
     const formula = COST_FORMULAS[this.formula];
     return slots.map(({ slot, id, dpRank, pod }, i) => {
       const load = loads[i]!;

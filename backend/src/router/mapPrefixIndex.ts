@@ -9,10 +9,10 @@ export class MapPrefixIndex implements PrefixIndex {
   readonly #known = new Map<number, Map<bigint, bigint>>();
   #holdings = 0;
 
-  store(slot: number, parent: bigint | undefined, engineHashes: ArrayLike<bigint>, localHashes: ArrayLike<bigint>): StoreStatus {
+  store(slot: number, parent: bigint | undefined, engineHashes: ArrayLike<bigint>, localHashes: ArrayLike<bigint>, parentSequence?: bigint): StoreStatus {
     if (namesItselfAsParent(parent, engineHashes)) return 'self-parent';
     let known = this.#known.get(slot);
-    let previous = parent === undefined ? undefined : known?.get(parent);
+    let previous = parent === undefined ? undefined : (known?.get(parent) ?? parentSequence);
     if (parent !== undefined && previous === undefined) return 'orphan';
     if (!known) this.#known.set(slot, (known = new Map()));
     for (let i = 0; i < engineHashes.length; i++) {
@@ -68,6 +68,10 @@ export class MapPrefixIndex implements PrefixIndex {
     let end = start;
     while (end < sequence.length && this.#holders.get(sequence[end]!)?.has(slot)) end++;
     return end - start;
+  }
+
+  sequenceOf(slot: number, engineHash: bigint): bigint | undefined {
+    return this.#known.get(slot)?.get(engineHash);
   }
 
   blocksOf(slot: number): number {

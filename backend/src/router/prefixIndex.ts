@@ -12,9 +12,13 @@
 export interface PrefixIndex {
   /**
    * Blocks `engineHashes[i]` with local hashes `localHashes[i]` follow one another; the first follows `parent`,
-   * an engine hash of the same slot, or starts a prefix.
+   * an engine hash of the same slot, or starts a prefix. Where the parent is known only to the index of another cache tier,
+   * `parentSequence` says what that one calls it.
    */
-  store(slot: number, parent: bigint | undefined, engineHashes: ArrayLike<bigint>, localHashes: ArrayLike<bigint>): StoreStatus;
+  store(slot: number, parent: bigint | undefined, engineHashes: ArrayLike<bigint>, localHashes: ArrayLike<bigint>, parentSequence?: bigint): StoreStatus;
+
+  /** The sequence hash of a block that this slot holds. */
+  sequenceOf(slot: number, engineHash: bigint): bigint | undefined;
 
   /** Returns how many of the hashes this slot did not hold. */
   remove(slot: number, engineHashes: ArrayLike<bigint>): number;

@@ -46,6 +46,17 @@ export function describePrefixIndex(name: string, create: () => PrefixIndex): vo
       expect(index.stats()).toMatchObject({ holdings: 2 });
     });
 
+    it('goes on from a parent that only another tier knows', () => {
+      const [device, host] = [create(), create()];
+      device.store(0, undefined, engine(0, 1, 2), local(1, 2));
+      const parent = engine(0, 2)[0]!;
+      expect(host.store(0, parent, engine(0, 3), local(3))).toBe('orphan');
+      expect(host.store(0, parent, engine(0, 3), local(3), device.sequenceOf(0, parent))).toBe('ok');
+      expect(host.matchFrom(0, sequenceHashes(local(1, 2, 3)), 2)).toBe(1);
+      expect(host.sequenceOf(0, engine(0, 3)[0]!)).toBe(sequenceHashes(local(1, 2, 3))[2]);
+      expect(host.sequenceOf(1, engine(0, 3)[0]!)).toBeUndefined();
+    });
+
     it('refuses a block that names itself as parent', () => {
       const index = create();
       expect(index.store(0, 5n, [5n], [5n])).toBe('self-parent');

@@ -51,6 +51,10 @@ export class NaivePrefixIndex implements PrefixIndex {
     return end - start;
   }
 
+  sequenceOf(slot: number, engineHash: bigint): bigint | undefined {
+    return sequenceHashes(this.#slots.get(slot)?.known.get(engineHash) ?? []).at(-1);
+  }
+
   blocksOf(slot: number): number {
     return this.#slots.get(slot)?.known.size ?? 0;
   }
@@ -99,7 +103,7 @@ export function runOperation(index: PrefixIndex, operation: IndexOperation): unk
       const sequence = sequenceHashes(operation.local);
       const overlaps = new Uint32Array(4);
       index.findMatches(sequence, overlaps);
-      return [...overlaps, index.matchFrom(0, sequence, operation.start), index.blocksOf(1)];
+      return [...overlaps, index.matchFrom(0, sequence, operation.start), index.blocksOf(1), index.sequenceOf(2, operation.local[0] ?? 0n)];
     }
   }
 }
