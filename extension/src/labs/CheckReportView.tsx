@@ -1,0 +1,66 @@
+import type { ReactElement } from 'react';
+
+import type { Assertion, CheckReport, Evidence } from '../protocol.ts';
+import { StateIcon, stateOfVerdict, stateWords } from './StateIcon.tsx';
+
+/** What a check looked at: each assertion with expected, observed, its own hint, and where it was seen. */
+export function CheckReportView({ report }: { report: CheckReport }): ReactElement {
+  const good = report.assertions.filter(({ verdict }) => verdict === 'PASS').length;
+  return (
+    <section className={`dl-Report dl-mod-${stateOfVerdict(report.verdict)}`} aria-label="Result of the last check">
+      <p className="dl-Report-head">
+        {report.assertions.length > 0 ? `${good} of ${report.assertions.length} assertions hold` : 'Nothing could be looked at'}
+        <span className="dl-quiet"> · {clock(report.startedAt)}</span>
+      </p>
+      {report.error && (
+        <p className="dl-Report-error">
+          <StateIcon state="error" label /> {report.error.message}
+        </p>
+      )}
+      {report.assertions.map((assertion) => (
+        <AssertionView
+          key={`${report.startedAt} ${assertion.id}`}
+          assertion={assertion}
+          evidence={report.evidence.filter(({ id }) => assertion.evidence.includes(id))}
+        />
+      ))}
+    </section>
+  );
+}
+
+function AssertionView({ assertion, evidence }: { assertion: Assertion; evidence: Evidence[] }): ReactElement {
+  const state = stateOfVerdict(assertion.verdict);
+  return (
+    <details className="dl-Assertion" open={assertion.verdict !== 'PASS'}>
+      <summary>
+        <StateIcon state={state} />
+        <span className="dl-Assertion-title">{assertion.title}</span>
+        <span className="dl-visuallyHidden">: {stateWords[state]}</span>
+      </summary>
+      <dl>
+        <dt>Expected</dt>
+        <dd>{assertion.expected}</dd>
+        <dt>Observed</dt>
+        <dd>{assertion.observed}</dd>
+        {assertion.verdict !== 'PASS' && assertion.hint !== undefined && (
+          <>
+            <dt>Hint</dt>
+            <dd>{assertion.hint}</dd>
+          </>
+        )}
+      </dl>
+      {evidence.map((item) => (
+        <details key={item.id} className="dl-Evidence">
+          <summary>
+            Evidence <code>{item.source}</code>
+          </summary>
+          <pre tabIndex={0}>{typeof item.data === 'string' ? item.data : JSON.stringify(item.data, null, 2)}</pre>
+        </details>
+      ))}
+    </details>
+  );
+}
+
+function clock(time: string): string {
+  return new Date(time).toLocaleTimeString();
+}

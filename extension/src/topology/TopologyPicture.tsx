@@ -1,0 +1,74 @@
+import { Background, Controls, MarkerType, ReactFlow } from '@xyflow/react';
+import type { Edge } from '@xyflow/react';
+import { useEffect, useMemo, useRef } from 'react';
+import type { ReactElement } from 'react';
+
+import type { GraphView } from '../protocol.ts';
+import { layoutGraphs, podSize } from './graphLayout.ts';
+import { HeadingNode, PodNode } from './PodNode.tsx';
+import type { HeadingFlowNode, PodFlowNode } from './PodNode.tsx';
+
+const nodeTypes = { pod: PodNode, heading: HeadingNode };
+
+/** Graphs, pods and routed requests as a picture that can be moved and zoomed. */
+export function TopologyPicture({ graphs }: { graphs: readonly GraphView[] }): ReactElement {
+  const before = useRef(new Map<string, number>());
+  const { nodes, edges, shape } = useMemo(() => {
+    const layout = layoutGraphs(graphs);
+    const pods: PodFlowNode[] = layout.pods.map((placed) => ({
+      id: placed.id,
+      type: 'pod',
+      position: { x: placed.x, y: placed.y },
+      ...podSize,
+      data: { placed },
+      ariaLabel: `${placed.component} ${placed.pod.name}`,
+    }));
+    const headings: HeadingFlowNode[] = layout.headings.map(({ id, graph, x, y }) => ({
+      id,
+      type: 'heading',
+      position: { x, y },
+      width: 420,
+      height: 28,
+      data: { graph },
+      focusable: false,
+    }));
+    const flow: Edge[] = layout.edges.map(({ id, source, target, requests, cachedBlocks }) => {
+      const busy = requests > (before.current.get(id) ?? requests);
+      return {
+        id,
+        source,
+        target,
+        className: requests === 0 ? 'dl-Edge dl-mod-idle' : busy ? 'dl-Edge dl-mod-busy' : 'dl-Edge',
+        animated: busy && !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
+        ...(requests === 0 ? {} : { label: `${requests} requests` }),
+        ariaLabel: `${requests} requests, ${cachedBlocks} cached blocks`,
+        markerEnd: { type: MarkerType.ArrowClosed, color: requests === 0 ? 'var(--jp-border-color1)' : 'var(--jp-brand-color1)' },
+        style: { strokeWidth: 1.5 + Math.min(3, Math.log2(1 + requests) / 2.5) },
+      };
+    });
+    return { nodes: [...headings, ...pods], edges: flow, shape: layout.pods.map(({ id }) => id).join(' ') };
+  }, [graphs]);
+  useEffect(() => {
+    before.current = new Map(edges.map((edge) => [edge.id, Number(/^\d+/.exec(String(edge.label ?? '0'))?.[0] ?? 0)]));
+  }, [edges]);
+  return (
+    <ReactFlow
+      // A pod that came or went changes the layout: fit it anew.
+      key={shape}
+      nodes={nodes}
+      edges={edges}
+      nodeTypes={nodeTypes}
+      fitView
+      fitViewOptions={{ padding: 0.12, maxZoom: 1.1 }}
+      minZoom={0.2}
+      nodesDraggable={false}
+      nodesConnectable={false}
+      edgesFocusable={false}
+      elementsSelectable={false}
+      aria-label="Picture of graphs and pods; the same as a table is one button away"
+    >
+      <Background color="var(--jp-border-color2)" />
+      <Controls showInteractive={false} />
+    </ReactFlow>
+  );
+}

@@ -1,0 +1,78 @@
+import dagre from '@dagrejs/dagre';
+
+import type { GraphView, PodView } from '../protocol.ts';
+
+export const podSize = { width: 264, height: 112 };
+const headingHeight = 44;
+const gapBetweenGraphs = 40;
+
+export interface PlacedPod {
+  id: string;
+  graph: string;
+  component: string;
+  type: string;
+  pod: PodView;
+  x: number;
+  y: number;
+}
+
+export interface PlacedHeading {
+  id: string;
+  graph: GraphView;
+  x: number;
+  y: number;
+}
+
+export interface PlacedEdge {
+  id: string;
+  source: string;
+  target: string;
+  requests: number;
+  cachedBlocks: number;
+}
+
+export interface GraphLayout {
+  pods: PlacedPod[];
+  headings: PlacedHeading[];
+  edges: PlacedEdge[];
+}
+
+/**
+ * Places graphs one below the other: frontends left, workers right. A frontend is joined to every worker, also before
+ * the first request, so that the picture does not jump when traffic starts.
+ */
+export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
+  const result: GraphLayout = { pods: [], headings: [], edges: [] };
+  let top = 0;
+  for (const graph of graphs) {
+    const prefix = `${graph.namespace}/${graph.name}`;
+    const pods = graph.components.flatMap((component) => component.pods.map((pod) => ({ component, pod, id: `${prefix}/${pod.name}` })));
+    const edges = edgesOf(graph, prefix);
+    const drawing = new dagre.graphlib.Graph().setGraph({ rankdir: 'LR', nodesep: 24, ranksep: 150 }).setDefaultEdgeLabel(() => ({}));
+    for (const { id } of pods) drawing.setNode(id, { ...podSize });
+    for (const { source, target } of edges) drawing.setEdge(source, target);
+    dagre.layout(drawing);
+    const placed = pods.map(({ id, component, pod }) => {
+      const { x, y } = drawing.node(id);
+      return { id, graph: prefix, component: component.name, type: component.type, pod, x: x - podSize.width / 2, y: y - podSize.height / 2 };
+    });
+    const [minX, minY] = [Math.min(0, ...placed.map(({ x }) => x)), Math.min(...placed.map(({ y }) => y))];
+    result.headings.push({ id: `heading ${prefix}`, graph, x: minX, y: top });
+    result.pods.push(...placed.map((pod) => ({ ...pod, y: pod.y - minY + top + headingHeight })));
+    result.edges.push(...edges);
+    const height = placed.length === 0 ? 0 : Math.max(...placed.map(({ y }) => y)) - minY + podSize.height;
+    top += headingHeight + height + gapBetweenGraphs;
+  }
+  return result;
+}
+
+function edgesOf(graph: GraphView, prefix: string): PlacedEdge[] {
+  const podsOf = (isFrontend: boolean): PodView[] => graph.components.filter(({ type }) => (type === 'frontend') === isFrontend).flatMap(({ pods }) => pods);
+  return podsOf(true).flatMap((from) =>
+    podsOf(false).map((to) => {
+      const edge = graph.edges.find((candidate) => candidate.from === from.name && candidate.to === to.name);
+      const [source, target] = [`${prefix}/${from.name}`, `${prefix}/${to.name}`];
+      return { id: `${source} → ${target}`, source, target, requests: edge?.requests ?? 0, cachedBlocks: edge?.cachedBlocks ?? 0 };
+    }),
+  );
+}
