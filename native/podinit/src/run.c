@@ -151,6 +151,29 @@ static void await_start(int errors)
     _exit(125);
 }
 
+/*
+ * A subreaper gets the orphans of everything below it as its own children. What a process namespace would do at once takes
+ * as many turns here as the tree is deep.
+ */
+static void end_descendants(void)
+{
+    char path[64], pids[4096];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    for (;;) {
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        ssize_t size = fd < 0 ? 0 : read(fd, pids, sizeof pids - 1);
+        if (fd >= 0)
+            close(fd);
+        if (size <= 0)
+            return;
+        pids[size] = '\0';
+        for (char *next = pids, *end; (end = strchr(next, ' ')) != NULL; next = end + 1)
+            kill((pid_t)atoi(next), SIGKILL);
+        if (waitpid(-1, NULL, 0) < 0 && errno != EINTR)
+            return;
+    }
+}
+
 static void open_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC) < 0)
@@ -168,6 +191,8 @@ int run_command(int argc, char **argv)
     if (spec.tty)
         fcntl(RESIZE_FD, F_SETFD, FD_CLOEXEC);
     if (spec.tied && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+        fail("prctl");
+    if (spec.contain && prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
         fail("prctl");
     supervise_prepare();
     int control[2], errors[2], in[2] = {-1, -1}, out[2] = {-1, -1}, error[2] = {-1, -1};
@@ -225,6 +250,8 @@ int run_command(int argc, char **argv)
         supervision.channels[CHANNEL_ERROR] = (struct channel){.from = error[0], .to = STDERR_FILENO};
     }
     int status = supervise(&supervision);
+    if (spec.contain)
+        end_descendants();
     /* The init's own status says nothing of the program's; without its report it was killed with everything else. */
     if (spec.owner != 0 && spec.join == 0 && control_receive(control[0], &message, NULL, NULL))
         status = message.status;

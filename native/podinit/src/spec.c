@@ -98,6 +98,8 @@ struct spec spec_read(int fd)
             spec.rows = (unsigned short)atoi(take(&words, directive));
         } else if (strcmp(directive, "tied") == 0)
             spec.tied = true;
+        else if (strcmp(directive, "contain") == 0)
+            spec.contain = true;
         else if (strcmp(directive, "relay") == 0)
             spec.relay = true;
         else

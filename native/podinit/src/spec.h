@@ -34,6 +34,8 @@ struct spec {
     unsigned short columns, rows;
     /* `tied`: end when the agent ends. */
     bool tied;
+    /* `contain`: without namespaces, end everything the program has started when it ends. */
+    bool contain;
     /* `relay`: the program gets pipes; their content is copied from and to our own stdin, stdout and stderr. */
     bool relay;
 };

@@ -2,7 +2,8 @@ import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { StateLayout } from '../../controlplane/stateLayout.ts';
 import { NamespacesPodNet } from './namespaces/namespacesPodNet.ts';
-import { podinitProgram } from './podinit.ts';
+import { LoopbackPodNet } from './loopback/loopbackPodNet.ts';
+import { podinitPreload, podinitProgram } from './podinit.ts';
 import type { PodNet } from './podNet.ts';
 import { PodNetError } from './podNetError.ts';
 import { probePodNet } from './probePodNet.ts';
@@ -34,5 +35,5 @@ export async function createPodNet(options: PodNetOptions): Promise<PodNet> {
     if (reason === undefined) return namespaces(dir);
     options.onFallback?.(reason);
   }
-  throw new PodNetError('PODNET_UNAVAILABLE', 'this machine refuses namespaces');
+  return new LoopbackPodNet({ program: podinitProgram, preload: podinitPreload, dir });
 }

@@ -72,6 +72,8 @@ export interface PodSandbox {
   readonly uid: string;
   /** The pod IP: never loopback, accepted by the EndpointSlice controller. */
   readonly ip: string;
+  /** `loopback` only: the address of this machine behind `ip`, which statically linked servers must be told to listen on. */
+  readonly hostIp?: string;
   /** Rejects with `PodStartError` when the program could not be started (not found, no permission, mount refused). */
   spawn(spec: ProcessSpec): Promise<PodProcess>;
   /** Watches a detached process that an earlier agent started. `undefined` if it is gone. */
