@@ -7,11 +7,15 @@ import type { DynamoGraphDeployment } from '../backend/src/operator/graphTypes.t
 import { resourceType } from '../backend/src/operator/names.ts';
 import { createFakeNode, finishDeletions, reportPods } from './support/fakeKubelet.ts';
 import { type OperatorProcess, startOperator } from './support/operatorProcess.ts';
+import { seedCell, seedsMissing } from './support/seedCells.ts';
+import { hereDocument, seedShell } from './support/seedShell.ts';
 import { type Stack, startStack } from './support/stack.ts';
 
 const assets = path.resolve(import.meta.dirname, '../assets');
 const manifest = readFileSync(path.join(assets, 'graphs/agg-router.yaml'), 'utf8');
 const ofGraph = ['-n', 'dynamo', '-l', 'nvidia.com/dynamo-graph-deployment-name=vllm-agg-router'];
+
+if (seedsMissing !== undefined) console.log(`the seeds’ graphs are not applied: ${seedsMissing}`);
 
 let stack: Stack;
 let operator: OperatorProcess;
@@ -293,6 +297,57 @@ describe('a graph', () => {
       .poll(() => kubectl('describe', 'dgd', 'wrong', '-n', 'dynamo'), eventually)
       .toMatch(/Warning\s+ValidationFailed\s.*name must consist of letters, digits and '-'/);
     await kubectl('delete', 'dgd', 'wrong', '-n', 'dynamo');
+  });
+});
+
+describe.skipIf(seedsMissing !== undefined)('the seeds’ graphs', () => {
+  it.each([
+    { seed: '002', name: 'vllm-distributed-demo', tag: '0.7.1', namespaceLabel: 'vllm-distributed-demo', canary: 'true' },
+    { seed: '003', name: 'vllm-kv-demo', tag: '0.8.0', namespaceLabel: 'dynamo-vllm-kv-demo', canary: 'false' },
+  ])('$name: applied unchanged, made as its release’s operator makes it', async ({ seed, name, tag, namespaceLabel, canary }) => {
+    using shell = seedShell(stack);
+    const { text } = seedCell(seed, 'kind: DynamoGraphDeployment', `name: ${name}`);
+    const { calls, output } = await shell.run(text);
+    expect(output).toContain(`dynamographdeployment.nvidia.com/${name} created`);
+    expect(calls[0]?.stdin).toBe(hereDocument(text, { NAMESPACE: 'dynamo', RELEASE_VERSION: '0.8.0' }));
+    const get = async (kind: string, service: string): Promise<Record<string, unknown>> => {
+      const path = ['get', kind, `${name}-${service}`, '-n', 'dynamo', '-o', 'json'];
+      await expect.poll(async () => (await stack.kubectl(path)).code, eventually).toBe(0);
+      return JSON.parse(await kubectl(...path)) as Record<string, unknown>;
+    };
+    const labels = { 'nvidia.com/dynamo-graph-deployment-name': name, 'nvidia.com/dynamo-namespace': namespaceLabel };
+    const worker = await get('deployment', 'vllmworker');
+    expect(worker).toMatchObject({
+      spec: {
+        replicas: 2,
+        template: {
+          metadata: { labels: { ...labels, 'nvidia.com/dynamo-component': 'VllmWorker', 'nvidia.com/dynamo-component-type': 'worker' } },
+          spec: {
+            volumes: [
+              { name: 'shared-memory', emptyDir: { medium: 'Memory', sizeLimit: '8Gi' } },
+              { name: 'local-model-cache', hostPath: { path: '/data/huggingface-cache', type: 'DirectoryOrCreate' } },
+            ],
+            containers: [
+              {
+                image: `nvcr.io/nvidia/ai-dynamo/vllm-runtime:${tag}`,
+                envFrom: [{ secretRef: { name: 'hf-token-secret' } }],
+                livenessProbe: { failureThreshold: 1 },
+                startupProbe: { failureThreshold: 720 },
+                workingDir: '/workspace/components/backends/vllm',
+                securityContext: { capabilities: { add: ['IPC_LOCK'] } },
+              },
+            ],
+          },
+        },
+      },
+    });
+    expect(JSON.stringify(worker)).toContain(`{"name":"DYN_HEALTH_CHECK_ENABLED","value":"${canary}"}`);
+    expect(JSON.stringify(worker)).toContain(`{"name":"DYN_NAMESPACE","value":"dynamo-${name}"}`);
+    expect(await get('deployment', 'frontend')).toMatchObject({
+      spec: { template: { metadata: { labels: { ...labels, 'nvidia.com/dynamo-component': 'Frontend' } } } },
+    });
+    expect(await get('service', 'vllmworker')).toMatchObject({ spec: { selector: labels, ports: [{ name: 'system', port: 9090, targetPort: 'system' }] } });
+    await kubectl('delete', 'dynamographdeployment', name, '-n', 'dynamo');
   });
 });
 
