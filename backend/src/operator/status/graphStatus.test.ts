@@ -70,7 +70,7 @@ describe('graphStatus', () => {
     expect(pending.conditions?.[0]).toMatchObject({
       status: 'False',
       reason: 'some_resources_are_not_ready',
-      message: 'Resources not ready: g-worker: Deployment is not ready: 1/2 replicas available',
+      message: 'Resources not ready: g-worker: Component deployment not ready - Available condition not true (Deployment is not ready: 1/2 replicas available)',
     });
   });
 

@@ -28,7 +28,8 @@ export function graphStatus(graph: DynamoGraphDeployment, components: Map<string
     const current = component.status?.observedGeneration === component.metadata.generation;
     if (available === undefined) unseen += 1;
     if (available?.status !== 'True' || !current) {
-      shortfalls.push(`${component.metadata.name}: ${current ? (available?.message ?? 'not started') : 'not reconciled yet'}`);
+      const detail = available !== undefined && current ? available.message : 'not reconciled yet';
+      shortfalls.push(`${component.metadata.name}: Component deployment not ready - Available condition not true (${detail})`);
     }
     if (component.status?.service !== undefined) services[service] = component.status.service;
   }
