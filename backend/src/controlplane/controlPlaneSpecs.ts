@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { KubernetesBinaries } from './components.ts';
+import type { KubernetesBinaries } from './kubernetesPrograms.ts';
 import { httpProbe } from './probes.ts';
 import type { ProcessSpec } from './processSpec.ts';
 import type { StateLayout } from './stateLayout.ts';

@@ -22,3 +22,16 @@ export async function freePort(preferred?: number): Promise<number> {
   }
   throw new Error(`no free TCP port on 127.0.0.1 between ${lowest} and ${highest}`);
 }
+
+/** A port that the person asked for is taken. */
+export class PortBusyError extends Error {
+  readonly code = 'PORT_BUSY';
+  readonly port: number;
+  readonly setting: string;
+  constructor(port: number, setting: string) {
+    super(`Port ${port} (${setting}) is in use by another program.`);
+    this.name = 'PortBusyError';
+    this.port = port;
+    this.setting = setting;
+  }
+}

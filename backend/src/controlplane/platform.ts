@@ -23,16 +23,32 @@ export async function waitForNodes(kube: KubeClient, count: number, signal: Abor
   }
 }
 
-/** Resolves when a Deployment is available; at once when there is none of that name. */
-export async function waitForDeployment(kube: KubeClient, namespace: string, name: string, signal: AbortSignal): Promise<string | undefined> {
-  const type = { group: 'apps', version: 'v1', plural: 'deployments' };
-  const deadline = withDeadline(signal, 90_000, `Deployment ${namespace}/${name} to be available; see kubectl -n ${namespace} describe pods`);
+/**
+ * Resolves when a pod of the Deployment runs that was started after `since`, and is Ready; at once when there is no such
+ * Deployment. The Deployment's own status may still tell of an earlier run of this stack.
+ */
+export async function waitForDeployment(
+  kube: KubeClient,
+  options: { namespace: string; name: string; since: Date; signal: AbortSignal },
+): Promise<string | undefined> {
+  const { namespace, name } = options;
+  const deadline = withDeadline(options.signal, 90_000, `Deployment ${namespace}/${name}; see: kubectl -n ${namespace} describe pods`);
+  const deployment = await kube.find<KubeDeployment>({ group: 'apps', version: 'v1', plural: 'deployments' }, name, namespace, deadline);
+  if (deployment === undefined) return undefined;
+  const labelSelector = Object.entries(deployment.spec.selector.matchLabels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+  // Kubernetes' times have whole seconds.
+  const earliest = Math.floor(options.since.getTime() / 1000) * 1000;
   for (;;) {
-    const deployment = await kube.find<KubeDeployment>(type, name, namespace, deadline);
-    if (deployment === undefined) return undefined;
-    // After a restart of the stack the status may still tell of the last run: `observedGeneration` does not help, pods' readiness does.
-    if ((deployment.status?.availableReplicas ?? 0) > 0) return 'available';
-    await sleep(150, undefined, { signal: deadline });
+    const pods = await kube.list<KubePod>({ group: '', version: 'v1', plural: 'pods' }, { namespace, labelSelector, signal: deadline });
+    const ready = pods.items.some(
+      ({ status }) =>
+        status?.conditions?.some((condition) => condition.type === 'Ready' && condition.status === 'True') === true &&
+        status.containerStatuses?.some(({ state }) => Date.parse(state?.running?.startedAt ?? '') >= earliest) === true,
+    );
+    if (ready) return 'ready';
+    await sleep(100, undefined, { signal: deadline });
   }
 }
 
@@ -41,7 +57,11 @@ interface KubeNode extends KubeObject {
 }
 
 interface KubeDeployment extends KubeObject {
-  status?: { availableReplicas?: number };
+  spec: { selector: { matchLabels: Record<string, string> } };
+}
+
+interface KubePod extends KubeObject {
+  status?: { conditions?: { type: string; status: string }[]; containerStatuses?: { state?: { running?: { startedAt: string } } }[] };
 }
 
 function withDeadline(signal: AbortSignal, ms: number, what: string): AbortSignal {
