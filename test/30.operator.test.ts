@@ -365,13 +365,33 @@ describe('the operator', () => {
     expect(operator.log()).not.toMatch(/forbidden|cannot (get|list|watch|create|patch|delete)/i);
   });
 
-  it('leads alone, and hands over when it is told to stop', async () => {
+  it('leads alone, and hands over when it is told to stop: the successor changes nothing that is right', async () => {
+    const versions = (): Promise<string> =>
+      kubectl(
+        'get',
+        'dgd,dcd,deployments,services,roles,rolebindings',
+        '-n',
+        'dynamo',
+        '-o',
+        'jsonpath={range .items[*]}{.kind}/{.metadata.name} {.metadata.resourceVersion}{"\\n"}{end}',
+      );
+    await kubectl('apply', '-f', path.join(assets, 'graphs/agg.yaml'));
+    await expect.poll(() => reportPods(stack.kube, 'dynamo', true), eventually).toBe(2);
+    await expect.poll(() => ready('vllm-agg'), eventually).toBe('True all_resources_are_ready');
+    const before = await versions();
+    expect(before).toContain('Deployment/vllm-agg-vllmworker ');
+
     await using second = await startOperator(stack);
     await expect.poll(() => second.log(), eventually).toContain('Caches are filled');
     expect(second.log()).not.toContain('became leader');
     expect(await operator.stop()).toBe(0);
     await expect.poll(() => second.log(), eventually).toContain('became leader');
-    await stack.kubectl(['apply', '-f', path.join(assets, 'graphs/agg.yaml')]);
+    const reconciled = /controller_runtime_reconcile_total\{controller="dynamocomponentdeployment",result="success"\} [2-9]/;
+    await expect.poll(async () => (await fetch(`${second.url}/metrics`)).text(), eventually).toMatch(reconciled);
+    expect(await versions()).toBe(before);
+
+    await kubectl('delete', 'dgd', 'vllm-agg', '-n', 'dynamo');
+    await kubectl('apply', '-f', path.join(assets, 'graphs/agg.yaml'));
     await expect.poll(() => kubectl('get', 'deployments', '-n', 'dynamo', '-o', 'name'), eventually).toContain('deployment.apps/vllm-agg-vllmworker');
     await kubectl('delete', 'dgd', 'vllm-agg', '-n', 'dynamo');
   });
