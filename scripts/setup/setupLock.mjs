@@ -47,7 +47,7 @@ function read() {
 }
 
 /** With the pid it names a process for ever; where /proc is missing only the pid counts. @param {number} pid */
-function startTime(pid) {
+export function startTime(pid) {
   try {
     process.kill(pid, 0);
   } catch {

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { output, run } from './command.mjs';
+import { endAbandoned, output, run } from './command.mjs';
 import { installLine } from './explain.mjs';
 import { installPackages, packagesMatchLock } from './packages.mjs';
 import { logFile, projectDir, runtimeNode, toolsDir, venvDir } from './paths.mjs';
@@ -46,23 +46,30 @@ const steps = [
     made: [],
     run: buildNative,
   },
-  { name: 'kit', title: 'lab kit', waitsFor: 'the TypeScript compiler', inputs: ['labs/kit', 'package-lock.json'], made: ['labs/kit/dist'], run: buildKit },
+  {
+    name: 'kit',
+    title: 'lab kit',
+    waitsFor: 'the TypeScript compiler',
+    inputs: ['labs/kit', 'backend/src/protocol', 'package-lock.json'],
+    made: ['labs/kit/dist'],
+    run: () => script('labs/kit/build.mjs', 'Compiling the lab kit'),
+  },
   {
     name: 'extension',
     title: 'JupyterLab extension',
     waitsFor: 'the TypeScript compiler and the bundler',
     // `uv pip sync` removes what the requirements do not name: a new environment needs the extension again.
-    inputs: ['extension', 'assets/python/requirements.txt', 'package-lock.json'],
-    words: () => [String(statSync(venvDir).birthtimeMs)],
+    inputs: ['extension', 'backend/src/protocol', 'assets/python/requirements.txt', 'package-lock.json'],
+    words: () => [environmentAge()],
     made: [],
-    run: () => script('extension', 'Building the JupyterLab extension'),
+    run: () => script('extension/build.mjs', 'Building the JupyterLab extension'),
   },
   {
     name: 'kernel',
     title: 'TypeScript kernel',
     waitsFor: 'the disk',
     inputs: ['labs/kernel/install.mjs'],
-    words: () => [projectDir, String(statSync(venvDir).birthtimeMs)],
+    words: () => [projectDir, environmentAge()],
     made: ['.venv/share/jupyter/kernels/tslab/kernel.json'],
     run: async () => {
       const { installKernel } = await import(pathToFileURL(path.join(projectDir, 'labs', 'kernel', 'install.mjs')).href);
@@ -83,6 +90,7 @@ export async function setUp() {
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   process.once('exit', release);
   try {
+    await endAbandoned();
     rmSync(logFile, { force: true });
     progress.line('Setting up Dynamo Labs in this folder (only what is missing; nothing is installed globally):');
     for (const step of steps) {
@@ -104,6 +112,11 @@ export async function setUp() {
     process.off('exit', release);
     process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
   }
+}
+
+/** Changes when the Python environment is made anew. */
+function environmentAge() {
+  return String(statSync(path.join(venvDir, 'pyvenv.cfg')).mtimeMs);
 }
 
 /** @param {Step} step */
@@ -130,16 +143,13 @@ async function buildNative() {
   ) {
     throw new SetupError('No C++ compiler was found (c++, g++, clang++): the model engine is compiled for this machine.', installLine('c++'));
   }
-  await run([runtimeNode(), path.join(projectDir, 'native', 'build.mjs')], { what: 'Compiling the native engine', env: buildEnv() });
+  await script('native/build.mjs', 'Compiling the native engine');
+  if (process.platform === 'linux') await script('native/podinit/build.mjs', 'Compiling the pod starter');
 }
 
-async function buildKit() {
-  await run([runtimeNode(), path.join(projectDir, 'labs', 'kit', 'build.mjs')], { what: 'Compiling the lab kit' });
-}
-
-/** The `build` script of a workspace. @param {string} workspace @param {string} what */
-async function script(workspace, what) {
-  await run(['npm', 'run', 'build', '--silent', '-w', workspace], { what, env: buildEnv() });
+/** One of the project's own build scripts, on the pinned Node. @param {string} file @param {string} what */
+async function script(file, what) {
+  await run([runtimeNode(), path.join(projectDir, ...file.split('/'))], { what, env: buildEnv() });
 }
 
 /** cmake, ninja, jupyter-builder and uv come from our own environment, node is the pinned one. */

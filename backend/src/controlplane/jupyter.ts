@@ -25,9 +25,8 @@ export async function prepareJupyter(layout: StateLayout, kubectl: string, env: 
   const { port, token } = await address(layout, env);
   const dir = path.join(layout.home, 'jupyter');
   const config = path.join(dir, 'config');
-  await mkdir(path.join(config, 'labconfig'), { recursive: true, mode: 0o700 });
+  await mkdir(config, { recursive: true, mode: 0o700 });
   await writePrivateFile(path.join(config, 'jupyter_server_config.json'), JSON.stringify(serverConfig(layout, port, token, env), null, 1));
-  await writePrivateFile(path.join(config, 'labconfig', 'default_setting_overrides.json'), JSON.stringify(settingOverrides, null, 1));
   const labs = await copyNotebooks(layout);
   const first = labs[0];
   return {
@@ -88,6 +87,3 @@ function serverConfig(layout: StateLayout, port: number, token: string, env: Rec
     FileContentsManager: { delete_to_trash: false },
   };
 }
-
-/** No pop-up about news on the first start. */
-const settingOverrides = { '@jupyterlab/apputils-extension:notification': { fetchNews: 'false', checkForUpdates: false } };

@@ -49,9 +49,11 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
         return `Kubernetes at ${server}`;
       }),
     );
-    if (jupyter !== undefined) task(timed(onStep, 'JupyterLab', 'its HTTP server', () => supervisor.run(jupyter.spec, signal)));
+    if (jupyter !== undefined) void task(timed(onStep, 'JupyterLab', 'its HTTP server', () => supervisor.run(jupyter.spec, signal)));
     await api;
-    task(Promise.all([supervisor.run(specs.controllers, signal), supervisor.run(specs.scheduler, signal), applyKubernetesEndpoints(kube, ports.apiserver)]));
+    void task(
+      Promise.all([supervisor.run(specs.controllers, signal), supervisor.run(specs.scheduler, signal), applyKubernetesEndpoints(kube, ports.apiserver)]),
+    );
     const crds = task(applyManifests(binaries.kubectl, layout.kubeconfig, path.join(projectDir, 'assets', 'crds'), signal));
     const account = task(timed(onStep, 'controllers', 'the default ServiceAccount', () => waitForServiceAccount(kube, signal), 'quiet'));
     const nodes = options.nodes ?? 1;
@@ -72,9 +74,9 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
             return waitForNodes(kube, nodes, signal);
           }),
         );
-    if (has('backend')) task(timed(onStep, 'backend', 'its socket', () => supervisor.run(backendSpec(layout, binaries.kubectl, env), signal)));
+    if (has('backend')) void task(timed(onStep, 'backend', 'its socket', () => supervisor.run(backendSpec(layout, binaries.kubectl, env), signal)));
     if (has('operator')) {
-      task(
+      void task(
         timed(onStep, 'operator', 'its Deployment', async () => {
           await Promise.all([crds, account]);
           await applyManifests(binaries.kubectl, layout.kubeconfig, path.join(projectDir, 'assets', 'platform'), signal);
