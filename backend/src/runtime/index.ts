@@ -31,4 +31,5 @@ export {
 } from './requestPlane/requestPlaneError.ts';
 export { TcpRequestClient } from './requestPlane/tcpClient.ts';
 export { tcpOptionsFromEnv, type TcpOptions } from './requestPlane/tcpOptions.ts';
+export { Resources } from './resources.ts';
 export { TcpRequestServer } from './requestPlane/tcpServer.ts';

@@ -1,4 +1,3 @@
-import type { ArgumentOptions } from 'argparse';
 import { CommandLine, bool, float, integer } from '../runtime/commandLine.ts';
 import { discoveryBackends, eventPlaneKind, eventPlanes, type EventPlaneKind } from '../runtime/index.ts';
 
@@ -44,8 +43,8 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   parser.add_argument('--connector', { nargs: '*', choices: ['nixl', 'lmcache', 'kvbm', 'none', 'null'], default: ['nixl'] });
   parser.add_argument('--kv-transfer-config', { help: 'JSON.' });
   parser.add_argument('--kv-events-config', { help: 'JSON with enable_kv_cache_events.' });
-  parser.add_argument('--enable-local-indexer', { type: bool, nargs: '?', const: true, default: true } as ArgumentOptions);
-  parser.add_argument('--block-size', { type: integer(1), choices: [8, 16, 32, 64], default: 16 });
+  parser.add_argument('--enable-local-indexer', { type: bool, nargs: '?', const: true, default: true });
+  parser.add_argument('--block-size', { type: integer(1), choices: [8, 16, 32, 64] as unknown as string[], default: 16 });
   parser.toggle('--enable-prefix-caching', { default: true, help: 'Keep KV blocks of finished requests for prompts that begin the same.' });
   parser.add_argument('--enforce-eager', { action: 'store_true' });
   parser.add_argument('--gpu-memory-utilization', { type: float(0.01, 1), default: 0.9 });

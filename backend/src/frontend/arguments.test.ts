@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { CommandLineExit } from '../runtime/commandLine.ts';
+import { parseFrontendArguments } from './arguments.ts';
+
+function refusal(argv: string[], env: NodeJS.ProcessEnv = {}): string {
+  try {
+    parseFrontendArguments(argv, env);
+  } catch (error) {
+    if (error instanceof CommandLineExit && error.exitCode === 2) return error.output;
+    throw error;
+  }
+  throw new Error('the arguments were accepted');
+}
+
+describe('frontend arguments', () => {
+  it('reads what the graphs pass', () => {
+    const env = {
+      NATS_SERVER: 'nats://nats.nats-system:4222',
+      DYN_NAMESPACE: 'dynamo-vllm-kv-demo',
+      DYNAMO_LABS_RUNTIME_VERSION: '0.8.0',
+      POD_IP: '10.244.0.4',
+    };
+    expect(parseFrontendArguments(['--http-port', '8000', '--router-mode', 'kv', '--kv-overlap-score-weight', '1.0'], env)).toMatchObject({
+      httpHost: '0.0.0.0',
+      httpPort: 8000,
+      routerMode: 'kv',
+      kvEvents: true,
+      weights: { overlap_score_weight: 1 },
+      formula: 'dynamo-0.8',
+      eventPlane: 'nats',
+      namespace: 'dynamo-vllm-kv-demo',
+    });
+  });
+
+  it('takes defaults from the environment, and flags win', () => {
+    const env = { DYN_HTTP_PORT: '8787', DYN_ROUTER_MODE: 'random', DYN_ROUTER_TEMPERATURE: '0.5', DYN_KV_EVENTS: 'false' };
+    expect(parseFrontendArguments([], env)).toMatchObject({
+      httpPort: 8787,
+      routerMode: 'random',
+      weights: { temperature: 0.5 },
+      kvEvents: false,
+      formula: 'linear',
+    });
+    expect(parseFrontendArguments(['--http-port', '1', '--router-temperature', '0'], env)).toMatchObject({ httpPort: 1, weights: { temperature: 0 } });
+  });
+
+  it('binds the loopback outside a pod, and routes round-robin unless told', () => {
+    expect(parseFrontendArguments([], {})).toMatchObject({
+      httpHost: '127.0.0.1',
+      httpPort: 8000,
+      routerMode: 'round-robin',
+      weights: {},
+      busyThreshold: undefined,
+    });
+  });
+
+  it('follows no KV events on request, by the old and the new flag', () => {
+    expect(parseFrontendArguments(['--no-kv-events'], {}).kvEvents).toBe(false);
+    expect(parseFrontendArguments(['--no-router-kv-events'], {}).kvEvents).toBe(false);
+  });
+
+  it('says which accepted flags do nothing', () => {
+    expect(parseFrontendArguments(['--router-replica-sync'], {}).withoutEffect).toEqual(['--router-replica-sync']);
+  });
+
+  it.each([
+    [['--router-mod', 'kv', '--nope'], {}, 'unrecognized arguments: --nope'],
+    [['--router-mode', 'disaggregated'], {}, "argument --router-mode: invalid choice: 'disaggregated'"],
+    [[], { DYN_ROUTER_MODE: 'disaggregated' }, "argument --router-mode: invalid choice: 'disaggregated'"],
+    [['--http-port', 'x'], {}, 'argument --http-port'],
+    [['--router-temperature', '-1'], {}, 'argument --router-temperature'],
+    [[], { DYN_HTTP_PORT: 'eighty' }, "environment variable DYN_HTTP_PORT: invalid int value: 'eighty'"],
+    [[], { DYN_EVENT_PLANE: 'kafka' }, 'argument --event-plane: event plane "kafka" is not one of nats, zmq'],
+  ])('refuses %j with %j', (argv, env, message) => {
+    expect(refusal(argv, env)).toContain(message);
+  });
+});

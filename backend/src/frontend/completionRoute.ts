@@ -1,0 +1,213 @@
+import { randomUUID } from 'node:crypto';
+import type { Request, Response } from 'express';
+import type { FinishReason, RoutingDecision } from '../protocol/index.ts';
+import type { Logger } from '../observability/index.ts';
+import { TextCodecError } from '../preprocess/index.ts';
+import type { AnswerFormat, AnswerWords } from './answerFormat.ts';
+import { ApiError } from './apiError.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { FrontendMetrics } from './frontendMetrics.ts';
+import type { ModelManager } from './modelManager.ts';
+import { nvextAnswer, pinOf, wantsQueryOnly } from './nvext.ts';
+import { readRequest, type ChatRequest, type CompletionRequest } from './requestSchema.ts';
+import { standInLabel, type ServedModel } from './servedModel.ts';
+import { SseStream } from './sseStream.ts';
+import { TextGeneration, type GenerationUsage, type TokenLogprob } from './textGeneration.ts';
+
+export interface CompletionRouteOptions {
+  models: ModelManager;
+  dispatcher: Dispatcher;
+  metrics: FrontendMetrics;
+  logger: Logger;
+  /** Request ids being answered now. */
+  inFlight: Set<string>;
+}
+
+/** The handler of one completion endpoint: checks, tokenises, dispatches, and words the answer, streamed or whole. */
+export function completionRoute<Body extends ChatRequest | CompletionRequest>(options: CompletionRouteOptions, format: AnswerFormat<Body>) {
+  const { models, metrics, inFlight } = options;
+  return async (request: Request, response: Response): Promise<void> => {
+    const requestId = requestIdOf(request, inFlight);
+    response.setHeader('x-request-id', requestId);
+    const body = readRequest(format.schema, request.body);
+    const model = findModel(models, body.model);
+    const kind = body.stream === true ? 'stream' : 'unary';
+    const begin = performance.now();
+    metrics.started(model.name);
+    inFlight.add(requestId);
+    let status: 'success' | 'error' = 'error';
+    try {
+      await answer(options, format, { body, model, requestId, request, response });
+      status = 'success';
+    } finally {
+      inFlight.delete(requestId);
+      metrics.finished(model.name, performance.now() - begin);
+      metrics.answered(model.name, format.endpoint, kind, status);
+    }
+  };
+}
+
+interface Exchange<Body> {
+  body: Body;
+  model: ServedModel;
+  requestId: string;
+  request: Request;
+  response: Response;
+}
+
+async function answer<Body extends ChatRequest | CompletionRequest>(
+  { dispatcher, metrics, logger }: CompletionRouteOptions,
+  format: AnswerFormat<Body>,
+  { body, model, requestId, request, response }: Exchange<Body>,
+): Promise<void> {
+  const { preprocessed, stop, logprobs } = prepare(format, body, model, requestId);
+  metrics.prompt(model.name, preprocessed.token_ids.length);
+  const pin = pinOf(request.headers, body.nvext);
+  const head = {
+    id: `${format.idPrefix}${requestId}`,
+    created: Math.floor(Date.now() / 1000),
+    model: model.name,
+    system_fingerprint: standInLabel(model) ?? `dynamo-labs:${model.card.engine.name}`,
+  };
+  if (wantsQueryOnly(body.nvext)) {
+    const decision = dispatcher.query({ model, request: preprocessed, ...(pin === undefined ? {} : { pin }) });
+    const nvext = { ...nvextAnswer(['worker_id'], decision), token_ids: preprocessed.token_ids };
+    response.json({
+      ...head,
+      object: format.object.full,
+      choices: [],
+      usage: { prompt_tokens: preprocessed.token_ids.length, completion_tokens: 0, total_tokens: preprocessed.token_ids.length },
+      nvext,
+    });
+    return;
+  }
+  const abort = new AbortController();
+  response.on('close', () => {
+    if (response.writableFinished) return;
+    metrics.disconnected(model.name);
+    logger.info('client disconnected, cancelling', { request_id: requestId });
+    abort.abort(new ClientGone());
+  });
+  let decision: RoutingDecision | undefined;
+  const onDecision = (made: RoutingDecision): void => void (decision = made);
+  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, onDecision, ...(pin === undefined ? {} : { pin }) });
+  const generation = new TextGeneration({ codec: model.codec, outputs, stop, promptTokens: preprocessed.token_ids.length, logprobs });
+  const extra = () => nvextAnswer(body.nvext?.extra_fields, decision, generation.usage);
+  try {
+    if (body.stream === true) {
+      await streamAnswer({
+        format,
+        head,
+        generation,
+        logprobs,
+        extra,
+        response,
+        signal: abort.signal,
+        includeUsage: body.stream_options?.include_usage === true,
+      });
+    } else response.json({ ...head, object: format.object.full, ...(await wholeAnswer(format, generation, logprobs)), ...wrap(extra()) });
+  } catch (error) {
+    if (!(error instanceof ClientGone)) throw error;
+  } finally {
+    metrics.output(model.name, generation.usage.completionTokens);
+  }
+}
+
+function prepare<Body extends ChatRequest | CompletionRequest>(format: AnswerFormat<Body>, body: Body, model: ServedModel, requestId: string) {
+  try {
+    return format.prepare(body, model, requestId);
+  } catch (error) {
+    if (!(error instanceof TextCodecError)) throw error;
+    throw new ApiError(400, error.message, { param: format.endpoint === 'completions' ? 'prompt' : 'messages', code: error.code.toLowerCase(), cause: error });
+  }
+}
+
+async function wholeAnswer(format: AnswerWords, generation: TextGeneration, logprobs: boolean): Promise<Record<string, unknown>> {
+  let text = '';
+  let finish: FinishReason = 'stop';
+  const tokens: TokenLogprob[] = [];
+  for await (const delta of generation.deltas()) {
+    text += delta.text;
+    tokens.push(...delta.tokens);
+    finish = delta.finishReason ?? finish;
+  }
+  return { choices: [format.fullChoice(text, tokens, finish, logprobs)], usage: usageOf(generation.usage) };
+}
+
+interface StreamOptions {
+  format: AnswerWords;
+  head: { id: string; created: number; model: string; system_fingerprint: string };
+  generation: TextGeneration;
+  logprobs: boolean;
+  extra: () => Record<string, unknown> | undefined;
+  response: Response;
+  signal: AbortSignal;
+  includeUsage: boolean;
+}
+
+/** Headers go out with the first token: until then a failure is still an HTTP error. */
+async function streamAnswer({ format, head, generation, logprobs, extra, response, signal, includeUsage }: StreamOptions): Promise<void> {
+  const chunk = { ...head, object: format.object.chunk };
+  let sse: SseStream | undefined;
+  try {
+    for await (const delta of generation.deltas()) {
+      if (sse === undefined) {
+        sse = new SseStream(response, signal);
+        if (format.opening !== undefined) await sse.send({ ...chunk, choices: [format.opening] });
+      }
+      const usage = includeUsage ? { usage: null } : {};
+      const { finishReason, ...piece } = delta;
+      if (piece.text !== '' || piece.tokens.length > 0) await sse.send({ ...chunk, choices: [format.chunkChoice(piece, logprobs)], ...usage });
+      if (finishReason === undefined) continue;
+      await sse.send({ ...chunk, choices: [format.chunkChoice({ text: '', tokens: [], finishReason }, logprobs)], ...usage, ...wrap(extra()) });
+    }
+    if (includeUsage) await sse?.send({ ...chunk, choices: [], usage: usageOf(generation.usage) });
+    await sse?.done();
+  } catch (error) {
+    if (sse === undefined || error instanceof ClientGone) throw error;
+    const shown = error instanceof ApiError ? error : new ApiError(500, (error as Error).message);
+    await sse.send(shown.body);
+    sse.end();
+    throw error;
+  }
+}
+
+function usageOf({ promptTokens, completionTokens, account }: GenerationUsage): Record<string, unknown> {
+  return {
+    prompt_tokens: promptTokens,
+    completion_tokens: completionTokens,
+    total_tokens: promptTokens + completionTokens,
+    prompt_tokens_details: { cached_tokens: account?.cached_tokens ?? 0 },
+  };
+}
+
+function wrap(nvext: Record<string, unknown> | undefined): { nvext?: Record<string, unknown> } {
+  return nvext === undefined ? {} : { nvext };
+}
+
+function findModel(models: ModelManager, name: string): ServedModel {
+  const model = models.get(name);
+  if (model === undefined) throw new ApiError(404, `The model \`${name}\` does not exist.`, { param: 'model', code: 'model_not_found' });
+  if (model.workers.size === 0) {
+    throw new ApiError(503, `No worker of model \`${name}\` is ready.`, { type: 'service_unavailable', code: 'no_workers', headers: { 'retry-after': '1' } });
+  }
+  return model;
+}
+
+function requestIdOf(request: Request, inFlight: ReadonlySet<string>): string {
+  const given = request.header('x-request-id');
+  if (given === undefined || given === '') return randomUUID();
+  if (!/^[\w.:-]{1,128}$/.test(given))
+    throw new ApiError(400, 'Validation: x-request-id must be 1 to 128 letters, digits or . _ : -', { param: 'x-request-id' });
+  if (inFlight.has(given)) throw new ApiError(409, `Request ${given} is still being answered.`, { param: 'x-request-id', code: 'request_in_flight' });
+  return given;
+}
+
+/** Nobody reads the answer any more. */
+class ClientGone extends Error {
+  readonly code = 'CLIENT_GONE';
+  constructor() {
+    super('the client closed the connection');
+    this.name = 'ClientGone';
+  }
+}

@@ -1,0 +1,160 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Logger } from '../observability/index.ts';
+import type { RoutingDecision } from '../protocol/index.ts';
+import {
+  createDiscovery,
+  createEventPlane,
+  dynamoNamespace,
+  Resources,
+  TcpRequestClient,
+  tcpOptionsFromEnv,
+  type Discovery,
+  type EventPlane,
+} from '../runtime/index.ts';
+import type { FrontendArguments } from './arguments.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { frontendApp } from './frontendApp.ts';
+import { FrontendMetrics, type WorkerSeries } from './frontendMetrics.ts';
+import { ModelManager } from './modelManager.ts';
+
+export interface FrontendOptions {
+  flags: FrontendArguments;
+  logger: Logger;
+  env?: NodeJS.ProcessEnv;
+  /** Default: as `--discovery-backend` says. */
+  discovery?: Discovery;
+}
+
+/** One frontend: HTTP in front, discovery, router and planes behind. */
+export class Frontend implements AsyncDisposable {
+  readonly port: number;
+  readonly #server: Server;
+  readonly #resources: Resources;
+  readonly #stop: AbortController;
+  readonly #logger: Logger;
+  readonly #inFlight: ReadonlySet<string>;
+  #closing: Promise<void> | undefined;
+
+  /** Resolves when HTTP is served; models appear as discovery shows them. */
+  static async start({ flags, logger, env = process.env, discovery: given }: FrontendOptions): Promise<Frontend> {
+    const resources = new Resources();
+    try {
+      for (const flag of flags.withoutEffect) logger.warn(`${flag} has no effect here`);
+      const discovery = resources.use(given ?? createDiscovery(flags.discoveryBackend, logger, env));
+      const requests = resources.use(new TcpRequestClient(tcpOptionsFromEnv(env)));
+      const eventPlane = await openEventPlane(flags, logger, env);
+      if (eventPlane !== undefined) resources.use(eventPlane);
+      const listeners = new Set<(decision: RoutingDecision) => void>();
+      const metrics = new FrontendMetrics(dynamoNamespace(flags.namespace, env), () => workerSeries(models));
+      const models: ModelManager = resources.use(
+        new ModelManager({
+          router: {
+            mode: flags.routerMode,
+            weights: flags.weights,
+            formula: flags.formula,
+            ...(flags.routerSeed === undefined ? {} : { seed: flags.routerSeed }),
+          },
+          blockSize: flags.kvCacheBlockSize,
+          eventPlane,
+          requests,
+          logger: logger.child('dynamo_llm::discovery::watcher'),
+          onKvEvent: (status, type) => metrics.kvEvent(status, type),
+          onModel: (model) => {
+            metrics.setModel(model.name, model.card);
+            model.router.decisions.subscribe((decision) => listeners.forEach((listener) => listener(decision)));
+          },
+        }),
+      );
+      const dispatcher = new Dispatcher({
+        requests,
+        metrics,
+        logger: logger.child('dynamo_llm::kv_router'),
+        busyThreshold: flags.busyThreshold,
+        overloadStatus: Number(env['DYN_HTTP_OVERLOAD_STATUS_CODE'] ?? 503),
+      });
+      const stop = new AbortController();
+      const inFlight = new Set<string>();
+      const app = frontendApp({
+        models,
+        dispatcher,
+        metrics,
+        logger: logger.child('dynamo_llm::http::service'),
+        inFlight,
+        flags,
+        eventPlane,
+        subscribe: (listener) => {
+          listeners.add(listener);
+          return { [Symbol.dispose]: () => void listeners.delete(listener) };
+        },
+        signal: stop.signal,
+        bodyLimitMb: Number(env['DYN_HTTP_BODY_LIMIT_MB'] ?? 192),
+      });
+      const server = createServer(app);
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen({ host: flags.httpHost, port: flags.httpPort }, resolve);
+      });
+      const frontend = new Frontend({ server, resources, stop, logger, inFlight });
+      logger.info(`Starting HTTP(S) service on ${flags.httpHost}:${frontend.port}`, {
+        router_mode: flags.routerMode,
+        discovery: discovery.backend,
+        event_plane: eventPlane?.kind ?? 'none',
+      });
+      // The first look may take as long as the API server does; HTTP says meanwhile that there are no models.
+      discovery
+        .watch(models, flags.namespace === undefined ? {} : { namespace: flags.namespace })
+        .catch((error: unknown) => logger.error(`discovery (${discovery.backend}) cannot be watched: ${(error as Error).message}`));
+      return frontend;
+    } catch (error) {
+      await resources.close();
+      throw error;
+    }
+  }
+
+  private constructor(parts: { server: Server; resources: Resources; stop: AbortController; logger: Logger; inFlight: ReadonlySet<string> }) {
+    this.#server = parts.server;
+    this.#resources = parts.resources;
+    this.#stop = parts.stop;
+    this.#logger = parts.logger;
+    this.#inFlight = parts.inFlight;
+    this.port = (parts.server.address() as AddressInfo).port;
+  }
+
+  /** Takes no new connections, lets answers finish for at most `graceMs` (Dynamo's 5 s), then closes. */
+  close(graceMs = 5_000): Promise<void> {
+    this.#closing ??= this.#close(graceMs);
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(graceMs: number): Promise<void> {
+    this.#logger.info('Shutting down', { in_flight: this.#inFlight.size });
+    this.#stop.abort();
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([closed, new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)))]);
+    clearTimeout(timer);
+    this.#server.closeAllConnections();
+    await closed;
+    await this.#resources.close();
+    this.#logger.info('Frontend stopped');
+  }
+}
+
+async function openEventPlane(flags: FrontendArguments, logger: Logger, env: NodeJS.ProcessEnv): Promise<EventPlane | undefined> {
+  if (flags.routerMode !== 'kv') return undefined;
+  if (!flags.kvEvents) {
+    logger.warn('router mode kv without KV events: no overlap is known, requests are routed by load only');
+    return undefined;
+  }
+  return createEventPlane({ kind: flags.eventPlane, publisher: false, namespace: dynamoNamespace(flags.namespace, env), component: 'frontend', logger, env });
+}
+
+function workerSeries(models: ModelManager): WorkerSeries[] {
+  return models.models.flatMap((model) => model.router.loads());
+}

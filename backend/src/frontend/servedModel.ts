@@ -1,0 +1,22 @@
+import type { ModelDeploymentCard } from '../protocol/index.ts';
+import type { TextCodec } from '../preprocess/index.ts';
+import type { KvRouter } from '../router/index.ts';
+import type { Instance } from '../runtime/index.ts';
+import type { KvEventFollower } from './kvEventFollower.ts';
+
+/** One model name as this frontend serves it: its text codec, its router, and the workers that discovery shows now. */
+export interface ServedModel {
+  readonly name: string;
+  readonly card: ModelDeploymentCard;
+  readonly codec: TextCodec;
+  readonly router: KvRouter;
+  readonly follower: KvEventFollower | undefined;
+  readonly workers: ReadonlyMap<bigint, Instance>;
+  /** Seconds since the epoch, when the first worker appeared. */
+  readonly created: number;
+}
+
+/** How answers say who computes: absent when the named model itself does. */
+export function standInLabel({ name, card }: Pick<ServedModel, 'name' | 'card'>): string | undefined {
+  return card.engine.stand_in ? `dynamo-labs:${card.engine.name} standing in for ${name}` : undefined;
+}

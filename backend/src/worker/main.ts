@@ -1,0 +1,38 @@
+import { createLlmEngine } from '../engine/index.ts';
+import { loggerFromEnv } from '../observability/index.ts';
+import { CommandLineExit } from '../runtime/commandLine.ts';
+import { parseWorkerArguments } from './arguments.ts';
+import { Worker } from './worker.ts';
+
+/** `python3 -m dynamo.vllm`: runs one worker until SIGTERM or SIGINT; a second signal ends it at once. */
+async function main(): Promise<number> {
+  const logger = loggerFromEnv('dynamo::vllm');
+  const stop = new AbortController();
+  const stopped = new Promise<NodeJS.Signals>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) {
+      process.on(name, () => {
+        if (stop.signal.aborted) process.exit(1);
+        stop.abort(new Error(`${name} received`));
+        resolve(name);
+      });
+    }
+  });
+  try {
+    const flags = parseWorkerArguments(process.argv.slice(2));
+    const worker = await Worker.start({ flags, logger, createEngine: createLlmEngine, signal: stop.signal });
+    logger.info(`${await stopped} received, shutting down`);
+    await worker.close(Number(process.env['DYN_GRACEFUL_SHUTDOWN_TIMEOUT'] ?? 30) * 1000);
+    return 0;
+  } catch (error) {
+    if (error instanceof CommandLineExit) {
+      (error.exitCode === 0 ? process.stdout : process.stderr).write(error.output);
+      return error.exitCode;
+    }
+    if (stop.signal.aborted) return 0;
+    logger.error(`worker failed: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof Error && !('code' in error)) logger.error(error.stack ?? '');
+    return 1;
+  }
+}
+
+process.exitCode = await main();
