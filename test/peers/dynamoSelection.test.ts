@@ -30,7 +30,7 @@ describe("the router beside Dynamo's SelectionService", () => {
     expect(selections).toBeGreaterThan(10_000);
     expect(selections - ties, 'states with one best worker').toBeGreaterThan(9_000);
     expect(differences).toEqual([]);
-  });
+  }, 120_000);
 
   it.skipIf('missing' in peer)(
     'and in new random states, live',

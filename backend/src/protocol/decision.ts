@@ -53,6 +53,8 @@ export interface CandidateScore {
   /** Blocks right after those in the worker's host cache, and right after these on its disk. Absent means none. */
   host_overlap_blocks?: number;
   disk_overlap_blocks?: number;
+  /** Set where `overlap_blocks` was guessed from earlier decisions and no event has confirmed it. */
+  predicted_overlap_blocks?: number;
   /** Load before this request. */
   active_prefill_tokens: number;
   active_decode_blocks: number;

@@ -1,3 +1,4 @@
+import { type ActiveBlocks, MapActiveBlocks } from './activeBlocks.ts';
 import type { WorkerSlot } from './workerTable.ts';
 
 /** What the router believes a worker is doing now, from the requests that went through this router. */
@@ -13,9 +14,11 @@ export interface ActiveRequest {
   requestId: string;
   slot: WorkerSlot;
   /** Sequence hashes of the prompt's full blocks. */
-  sequence: ArrayLike<bigint>;
+  sequence: BigUint64Array;
   /** Prompt tokens that are not cached at the worker. */
   prefillTokens: number;
+  /** Full blocks of the prompt that are not cached at the worker. */
+  newBlocks: number;
 }
 
 interface TrackedRequest extends ActiveRequest {
@@ -28,8 +31,6 @@ interface SlotLoad {
   prefillTokens: number;
   outputBlocks: number;
   requests: number;
-  /** Sequence hash → running requests that use the block. */
-  blocks: Map<bigint, number>;
 }
 
 /**
@@ -39,11 +40,13 @@ interface SlotLoad {
 export class ActiveSequences {
   readonly #requests = new Map<string, TrackedRequest>();
   readonly #slots = new Map<number, SlotLoad>();
+  readonly #blocks: ActiveBlocks;
   readonly #staleAfterMs: number;
   #purged = 0;
 
   /** Dynamo's expiry is one hour: a guard against leaks, not a time limit for requests. */
-  constructor({ staleAfterMs = 3_600_000 }: { staleAfterMs?: number } = {}) {
+  constructor({ staleAfterMs = 3_600_000, blocks = new MapActiveBlocks() }: { staleAfterMs?: number; blocks?: ActiveBlocks } = {}) {
+    this.#blocks = blocks;
     this.#staleAfterMs = staleAfterMs;
   }
 
@@ -63,15 +66,18 @@ export class ActiveSequences {
     const load = this.#load(request.slot.slot);
     load.requests++;
     load.prefillTokens += request.prefillTokens;
-    for (let i = 0; i < request.sequence.length; i++) {
-      const block = request.sequence[i]!;
-      load.blocks.set(block, (load.blocks.get(block) ?? 0) + 1);
-    }
+    this.#blocks.acquire(request.slot.slot, request.sequence);
     return true;
   }
 
   slotOf(requestId: string): WorkerSlot | undefined {
     return this.#requests.get(requestId)?.slot;
+  }
+
+  /** Whether this request computes at least one full block that its worker did not have. */
+  storesBlocks(requestId: string): boolean {
+    const request = this.#requests.get(requestId);
+    return request !== undefined && request.newBlocks > 0;
   }
 
   prefillCompleted(requestId: string): boolean {
@@ -98,12 +104,7 @@ export class ActiveSequences {
     const load = this.#load(request.slot.slot);
     load.requests--;
     load.outputBlocks -= request.outputBlocks;
-    for (let i = 0; i < request.sequence.length; i++) {
-      const block = request.sequence[i]!;
-      const users = load.blocks.get(block)! - 1;
-      if (users === 0) load.blocks.delete(block);
-      else load.blocks.set(block, users);
-    }
+    this.#blocks.release(request.slot.slot, request.sequence);
     if (load.requests === 0) this.#slots.delete(request.slot.slot);
     return true;
   }
@@ -125,22 +126,17 @@ export class ActiveSequences {
   loadOf(slot: number): WorkerLoad {
     const load = this.#slots.get(slot);
     if (!load) return { activePrefillTokens: 0, activeDecodeBlocks: 0, activeRequests: 0 };
-    return { activePrefillTokens: load.prefillTokens, activeDecodeBlocks: load.blocks.size + load.outputBlocks, activeRequests: load.requests };
+    return { activePrefillTokens: load.prefillTokens, activeDecodeBlocks: this.#blocks.count(slot) + load.outputBlocks, activeRequests: load.requests };
   }
 
-  /** Blocks of this prompt that no running request of the slot uses yet. */
-  additionalBlocks(slot: number, sequence: ArrayLike<bigint>): number {
-    const blocks = this.#slots.get(slot)?.blocks;
-    if (!blocks || blocks.size === 0) return sequence.length;
-    // Running prompts are whole prefixes, so the first block nobody uses ends the shared part.
-    let shared = 0;
-    while (shared < sequence.length && blocks.has(sequence[shared]!)) shared++;
-    return sequence.length - shared;
+  /** For each slot: leading blocks of this prompt that running requests use already. Overwrites `shared`. */
+  sharedPrefix(sequence: BigUint64Array, shared: Uint32Array): void {
+    this.#blocks.sharedPrefix(sequence, shared);
   }
 
   #load(slot: number): SlotLoad {
     let load = this.#slots.get(slot);
-    if (!load) this.#slots.set(slot, (load = { prefillTokens: 0, outputBlocks: 0, requests: 0, blocks: new Map() }));
+    if (!load) this.#slots.set(slot, (load = { prefillTokens: 0, outputBlocks: 0, requests: 0 }));
     return load;
   }
 }

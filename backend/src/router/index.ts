@@ -1,12 +1,19 @@
 /** The KV-aware router: which worker a request goes to, and why. Pure: imports only protocol. */
+export { type ActiveBlocks, MapActiveBlocks } from './activeBlocks.ts';
 export { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
+export { ApproximateIndex, type ApproximateIndexOptions } from './approximateIndex.ts';
+export type { BusyThresholds } from './busyThresholds.ts';
 export { COST_FORMULAS, type Cost, type CostContext, type CostFormulaName, type CostInputs, effectiveCachedTokens } from './costFormula.ts';
 export { type DecisionListener, DecisionStore } from './decisionStore.ts';
 export type { EventGap } from './eventStream.ts';
 export type { ApplyResult, ApplyStatus, EventRecovery } from './kvIndexer.ts';
-export { KvRouter, type KvRouterOptions, type RouteRequest } from './kvRouter.ts';
+export { KvRouter } from './kvRouter.ts';
+export type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
 export { MapPrefixIndex } from './mapPrefixIndex.ts';
 export type { PrefixIndex, PrefixIndexStats, StoreStatus } from './prefixIndex.ts';
+export { type BlockHashes, type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
+export { examineRouter, type Finding, type FindingCode, type RouterHealth, type WorkerHealth } from './routerDoctor.ts';
+export { type QueuedRequest, type QueuePolicy, RouterQueue, type RouterQueueOptions } from './routerQueue.ts';
 export { RouterError, type RouterErrorCode } from './routerError.ts';
 export { DEFAULT_WEIGHTS, resolveWeights } from './routerWeights.ts';
 export { SeededRandom } from './seededRandom.ts';

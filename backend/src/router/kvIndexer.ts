@@ -5,7 +5,7 @@ import type { PrefixIndex, PrefixIndexStats } from './prefixIndex.ts';
 import type { WorkerSlot, WorkerTable } from './workerTable.ts';
 
 /**
- * What became of one event. All but the last six were applied (a gap too: later events still tell the truth about themselves).
+ * What became of one event. All but the last seven were applied (a gap too: later events still tell the truth about themselves).
  * Dynamo counts these under `kv_cache_events_applied{status}`; `orphan` is its `parent_block_not_found`.
  */
 export type ApplyStatus =
@@ -19,7 +19,8 @@ export type ApplyStatus =
   | 'self-parent'
   | 'unknown-worker'
   | 'unknown-rank'
-  | 'invalid';
+  | 'invalid'
+  | 'ignored';
 
 export interface ApplyResult {
   status: ApplyStatus;
@@ -44,6 +45,8 @@ const MAX_UNKNOWN_WORKERS = 64;
 /** Overlap of one worker with one prompt, per cache tier, in blocks. */
 export interface TierOverlap {
   device: Uint32Array;
+  /** Where the larger number in `device` was not told by events but guessed from decisions. */
+  predicted?: Uint32Array;
   /** Blocks right after the device's. */
   host(slot: number): number;
   /** Blocks right after the host's. */

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { InvalidBlockSizeError, localBlockHashes, sequenceHashes } from '../protocol/blockHash.ts';
 import type { RoutingDecision } from '../protocol/index.ts';
-import { KvRouter, type KvRouterOptions } from './kvRouter.ts';
+import { KvRouter } from './kvRouter.ts';
+import type { KvRouterOptions } from './kvRouterOptions.ts';
 import { RouterError } from './routerError.ts';
 import { clearedEvent, prompt, removedEvent, storedEvent } from './routerFixture.ts';
 import { whatIf } from './whatIf.ts';

@@ -1,55 +1,23 @@
-import { localBlockHashes, sequenceHashes, InvalidBlockSizeError } from '../protocol/blockHash.ts';
-import type { CandidateScore, RouterEvent, RouterMode, RouterWeights, RoutingDecision } from '../protocol/index.ts';
+import { InvalidBlockSizeError } from '../protocol/blockHash.ts';
+import type { CandidateScore, RouterEvent, RouterMode, RoutingDecision } from '../protocol/index.ts';
 import { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
+import { ApproximateIndex } from './approximateIndex.ts';
+import { type BusyThresholds, checkBusyThresholds } from './busyThresholds.ts';
 import { CHOOSERS } from './chooseWorker.ts';
 import { COST_FORMULAS, type CostFormulaName, effectiveCachedTokens } from './costFormula.ts';
 import { DecisionStore } from './decisionStore.ts';
+import { eligibleWorkers, type WorkerConstraints } from './eligibleWorkers.ts';
 import { explainDecision } from './explain.ts';
 import { type ApplyResult, type EventRecovery, KvIndexer, type TierOverlap } from './kvIndexer.ts';
-import { MapPrefixIndex } from './mapPrefixIndex.ts';
-import type { PrefixIndex } from './prefixIndex.ts';
+import type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
+import type { RouterHealth } from './routerDoctor.ts';
 import { RouterError } from './routerError.ts';
+import { type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
 import { resolveWeights, type ResolvedWeights } from './routerWeights.ts';
+import { scoreCandidates } from './scoreCandidates.ts';
 import { SeededRandom } from './seededRandom.ts';
 import { rankName } from './whatIf.ts';
-import { type WorkerDescription, type WorkerSlot, WorkerTable } from './workerTable.ts';
-
-export interface KvRouterOptions {
-  mode: RouterMode;
-  /** Tokens per KV block; must be the workers' own, or nothing ever matches. */
-  blockSize: number;
-  weights?: Partial<RouterWeights>;
-  /** Default `linear`, Dynamo 1.6's. */
-  formula?: CostFormulaName;
-  /** Seed of ties and samples; without one, each router draws its own. */
-  seed?: bigint;
-  /** How many decisions are kept. Default 1000. */
-  decisions?: number;
-  /** Requests that nobody freed are dropped after this time. Default one hour. */
-  staleAfterMs?: number;
-  /** Prompts above this are refused with PROMPT_TOO_LONG before any work is done. Default 1,048,576 tokens. */
-  maxPromptTokens?: number;
-  /** Default: the readable TypeScript index. */
-  createIndex?: () => PrefixIndex;
-  /** Milliseconds, monotonic. */
-  clock?: () => number;
-}
-
-export interface RouteRequest {
-  requestId: string;
-  model: string;
-  tokens: ArrayLike<number>;
-  loraName?: string;
-  cacheSalt?: string;
-  /** Only this worker (and rank). */
-  pin?: { workerId: bigint; dpRank?: number };
-  /** Only these workers. */
-  allowedWorkers?: ReadonlySet<bigint>;
-  /** Weights for this request only. */
-  overrides?: Partial<RouterWeights>;
-  /** Decide and record, but add no load: nothing will be sent. */
-  queryOnly?: boolean;
-}
+import { type WorkerDescription, WorkerTable } from './workerTable.ts';
 
 const PURGE_INTERVAL_MS = 30_000;
 
@@ -65,9 +33,18 @@ export class KvRouter {
   readonly formula: CostFormulaName;
   readonly weights: ResolvedWeights;
   readonly decisions: DecisionStore;
+  /** False: overlaps come from the router's own decisions. */
+  readonly kvEvents: boolean;
+  readonly #kernels: RouterKernels;
+  readonly #busy: BusyThresholds;
   readonly #workers = new WorkerTable();
   readonly #indexer: KvIndexer;
   readonly #active: ActiveSequences;
+  /** The whole truth without events; with them, the guess about requests on their way. */
+  readonly #approximate: ApproximateIndex | undefined;
+  readonly #loadListeners = new Set<() => void>();
+  /** Per slot: finished requests that must have stored blocks, since its last event. */
+  readonly #storesExpected = new Map<number, number>();
   readonly #random: SeededRandom;
   readonly #clock: () => number;
   readonly #maxPromptTokens: number;
@@ -77,7 +54,7 @@ export class KvRouter {
 
   /** Throws `RouterError` INVALID_ROUTER_CONFIG and `InvalidBlockSizeError`. */
   constructor(options: KvRouterOptions) {
-    const { mode, blockSize, formula = 'linear', seed = randomSeed(), createIndex = () => new MapPrefixIndex() } = options;
+    const { mode, blockSize, formula = 'linear', seed = randomSeed(), kernels = TYPESCRIPT_KERNELS, kvEvents = true, predictedTtlMs } = options;
     if (!Object.hasOwn(CHOOSERS, mode))
       throw new RouterError('INVALID_ROUTER_CONFIG', `Unknown router mode \`${mode}\`; known: ${Object.keys(CHOOSERS).join(', ')}`);
     if (!Object.hasOwn(COST_FORMULAS, formula))
@@ -88,8 +65,15 @@ export class KvRouter {
     this.formula = formula;
     this.weights = resolveWeights(options.weights);
     this.decisions = new DecisionStore(options.decisions);
-    this.#indexer = new KvIndexer({ workers: this.#workers, createIndex });
-    this.#active = new ActiveSequences(options.staleAfterMs === undefined ? {} : { staleAfterMs: options.staleAfterMs });
+    this.kvEvents = kvEvents;
+    this.#kernels = kernels;
+    this.#busy = options.busy ?? {};
+    checkBusyThresholds(this.#busy);
+    this.#indexer = new KvIndexer({ workers: this.#workers, createIndex: () => kernels.createIndex() });
+    const blocks = kernels.createActiveBlocks();
+    this.#active = new ActiveSequences(options.staleAfterMs === undefined ? { blocks } : { blocks, staleAfterMs: options.staleAfterMs });
+    if (!kvEvents) this.#approximate = new ApproximateIndex(kernels.createIndex(), options.approximate);
+    else if (predictedTtlMs !== undefined) this.#approximate = new ApproximateIndex(kernels.createIndex(), { ttlMs: predictedTtlMs });
     this.#random = new SeededRandom(seed);
     this.#clock = options.clock ?? (() => performance.now());
     this.#maxPromptTokens = options.maxPromptTokens ?? 1_048_576;
@@ -100,13 +84,23 @@ export class KvRouter {
   setWorkers(workers: readonly WorkerDescription[]): void {
     const { added, removed } = this.#workers.set(workers);
     this.#indexer.removeSlots(removed);
-    for (const { slot } of removed) this.#active.removeSlot(slot);
+    for (const { slot } of removed) {
+      this.#active.removeSlot(slot);
+      this.#approximate?.removeSlot(slot);
+      this.#storesExpected.delete(slot);
+    }
     this.#indexer.addSlots(added, this.#clock());
+    this.#loadChanged();
   }
 
   /** Never throws: bad events are counted (`indexStats().events`) and named in the result. */
   applyEvent(event: RouterEvent): ApplyResult {
-    return this.#indexer.apply(event, this.#clock());
+    if (!this.kvEvents) return { status: 'ignored', detail: 'this router runs without KV events' };
+    const result = this.#indexer.apply(event, this.#clock());
+    if (result.status === 'invalid') return result;
+    const slot = this.#workers.find(event.workerId, event.event.dpRank);
+    if (slot) this.#storesExpected.delete(slot.slot);
+    return result;
   }
 
   /** Events of this rank wait until `completeRecovery` or `abandonRecovery`. False for a worker or rank that is not known. */
@@ -131,12 +125,15 @@ export class KvRouter {
     }
     const weights = request.overrides ? resolveWeights(request.overrides, this.weights) : this.weights;
     this.#purgeStaleNowAndThen();
-    const slots = this.#eligible(request);
-    const sequence = sequenceHashes(localBlockHashes(request.tokens, this.blockSize, request));
+    const slots = this.eligible(request);
+    const hashes = this.#kernels.hashBlocks(request.tokens, this.blockSize, request);
+    const { sequence } = hashes;
     const hashed = performance.now();
-    const overlap = this.#indexer.findMatches(sequence);
+    const overlap = this.#findMatches(sequence);
     const matched = performance.now();
-    const candidates = this.#score(slots, sequence, overlap, request.tokens.length, weights);
+    const formula = this.mode === 'kv' || this.mode === 'direct' ? this.formula : 'none';
+    const scoring = { slots, sequence, overlap, active: this.#active, islTokens: request.tokens.length, blockSize: this.blockSize, weights, formula } as const;
+    const candidates = scoreCandidates(scoring);
     const pinned = request.pin !== undefined && candidates.length === 1;
     const selection = CHOOSERS[this.mode]({ candidates, turn: this.#turn, temperature: weights.temperature, random: this.#random });
     const winner = candidates[selection.index]!;
@@ -153,7 +150,7 @@ export class KvRouter {
       block_size: this.blockSize,
       isl_tokens: request.tokens.length,
       request_blocks: sequence.length,
-      formula: this.#usesCost ? this.formula : 'none',
+      formula,
       weights,
       candidates,
       chosen: {
@@ -171,7 +168,9 @@ export class KvRouter {
     if (!request.queryOnly) {
       this.#turn++;
       const prefillTokens = Math.max(request.tokens.length - effectiveCachedTokens(winner, weights, this.blockSize), 0);
-      this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens }, this.#clock());
+      const newBlocks = sequence.length - winner.overlap_blocks;
+      this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens, newBlocks }, this.#clock());
+      this.#approximate?.insert(slot.slot, hashes, this.#clock());
     }
     this.decisions.add(decision);
     return decision;
@@ -179,7 +178,7 @@ export class KvRouter {
 
   /** The first token is there: the prompt is no load any more. */
   prefillCompleted(requestId: string): void {
-    this.#active.prefillCompleted(requestId);
+    if (this.#active.prefillCompleted(requestId)) this.#loadChanged();
   }
 
   /** The answer grew by `blocks` KV blocks. */
@@ -189,7 +188,9 @@ export class KvRouter {
 
   /** The request ended, however it did. Calling it again, or for an unknown id, does nothing. */
   free(requestId: string, outcome?: RoutingDecision['outcome']): void {
-    this.#active.free(requestId);
+    const slot = this.#active.slotOf(requestId);
+    if (slot && this.#active.storesBlocks(requestId)) this.#storesExpected.set(slot.slot, (this.#storesExpected.get(slot.slot) ?? 0) + 1);
+    if (this.#active.free(requestId)) this.#loadChanged();
     if (outcome) this.decisions.complete(requestId, outcome);
   }
 
@@ -205,56 +206,56 @@ export class KvRouter {
     };
   }
 
+  /** What `examineRouter` looks at; the wiring adds what only it knows (model cards, expected workers). */
+  health(): RouterHealth {
+    const now = this.#clock();
+    const workers = this.#workers.slots.map(({ id, dpRank, pod, slot }) => {
+      const stream = this.#indexer.streamOf(slot);
+      const sinceLastEventMs = stream?.lastEventAt === undefined ? undefined : now - stream.lastEventAt;
+      return { worker_id: id, dp_rank: dpRank, pod, storesExpected: this.#storesExpected.get(slot) ?? 0, sinceLastEventMs, openGap: stream?.openGap };
+    });
+    return { mode: this.mode, kvEvents: this.kvEvents, blockSize: this.blockSize, events: Object.fromEntries(this.#indexer.counts), workers };
+  }
+
   /** What is running where, as far as this router sent it. */
   loads(): (WorkerLoad & { worker_id: string; dp_rank: number; pod: string | undefined })[] {
     return this.#workers.slots.map(({ id, dpRank, pod, slot }) => ({ worker_id: id, dp_rank: dpRank, pod, ...this.#active.loadOf(slot) }));
   }
 
-  get #usesCost(): boolean {
-    return this.mode === 'kv' || this.mode === 'direct';
+  /** The ranks that may take a request now. Throws as `route` does. */
+  eligible(constraints: WorkerConstraints): ReturnType<typeof eligibleWorkers> {
+    return eligibleWorkers(constraints, { mode: this.mode, workers: this.#workers, active: this.#active, busy: this.#busy });
   }
 
-  #eligible({ pin, allowedWorkers }: RouteRequest): readonly WorkerSlot[] {
-    if (this.mode === 'direct' && !pin) throw new RouterError('PIN_REQUIRED', 'Router mode `direct` needs a worker id with every request');
-    let slots = this.#workers.slots;
-    if (allowedWorkers) slots = slots.filter(({ workerId }) => allowedWorkers.has(workerId));
-    if (pin) {
-      slots = slots.filter(({ workerId, dpRank }) => workerId === pin.workerId && (pin.dpRank === undefined || dpRank === pin.dpRank));
-      if (slots.length === 0) {
-        const rank = pin.dpRank === undefined ? '' : ` with dp rank ${pin.dpRank}`;
-        throw new RouterError('PINNED_WORKER_NOT_FOUND', `No worker ${pin.workerId}${rank}`);
-      }
+  worker(workerId: bigint): WorkerDescription | undefined {
+    return this.#workers.get(workerId);
+  }
+
+  loadOf(slot: number): WorkerLoad {
+    return this.#active.loadOf(slot);
+  }
+
+  /** Called whenever a worker may have become freer: the queue looks again. */
+  onLoadChange(listener: () => void): Disposable {
+    this.#loadListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#loadListeners.delete(listener) };
+  }
+
+  #loadChanged(): void {
+    for (const listener of this.#loadListeners) listener();
+  }
+
+  /** Overlaps from events, from guesses, or the larger of both. */
+  #findMatches(sequence: BigUint64Array): TierOverlap {
+    const overlap = this.#indexer.findMatches(sequence);
+    if (!this.#approximate) return overlap;
+    const predicted = new Uint32Array(overlap.device.length);
+    this.#approximate.findMatches(sequence, predicted, this.#clock());
+    for (const [slot, blocks] of predicted.entries()) {
+      if (blocks > overlap.device[slot]!) overlap.device[slot] = blocks;
+      else predicted[slot] = 0;
     }
-    if (slots.length === 0) throw new RouterError('NO_WORKERS', 'No worker is ready for this model');
-    return slots;
-  }
-
-  #score(slots: readonly WorkerSlot[], sequence: BigUint64Array, overlap: TierOverlap, islTokens: number, weights: ResolvedWeights): CandidateScore[] {
-    const loads = slots.map(({ slot }) => this.#active.loadOf(slot));
-    let minActivePrefillTokens = Infinity;
-    for (const { activePrefillTokens } of loads) minActivePrefillTokens = Math.min(minActivePrefillTokens, activePrefillTokens);
-    const context = { islTokens, blockSize: this.blockSize, minActivePrefillTokens, weights };
-    const formula = COST_FORMULAS[this.formula];
-    return slots.map(({ slot, id, dpRank, pod }, i) => {
-      const load = loads[i]!;
-      const hostOverlapBlocks = overlap.host(slot);
-      const diskOverlapBlocks = overlap.disk(slot);
-      const common = {
-        worker_id: id,
-        dp_rank: dpRank,
-        ...(pod === undefined ? {} : { pod }),
-        overlap_blocks: overlap.device[slot]!,
-        ...(hostOverlapBlocks > 0 ? { host_overlap_blocks: hostOverlapBlocks } : {}),
-        ...(diskOverlapBlocks > 0 ? { disk_overlap_blocks: diskOverlapBlocks } : {}),
-        active_prefill_tokens: load.activePrefillTokens,
-        active_decode_blocks: load.activeDecodeBlocks,
-        active_requests: load.activeRequests,
-      };
-      if (!this.#usesCost) return { ...common, terms: {}, cost: null };
-      const additionalDecodeBlocks = this.#active.additionalBlocks(slot, sequence);
-      const inputs = { ...load, deviceOverlapBlocks: overlap.device[slot]!, hostOverlapBlocks, diskOverlapBlocks, additionalDecodeBlocks };
-      return { ...common, additional_decode_blocks: additionalDecodeBlocks, ...formula(inputs, context) };
-    });
+    return { ...overlap, predicted };
   }
 
   #purgeStaleNowAndThen(): void {

@@ -150,6 +150,6 @@ export function describePrefixIndex(name: string, create: () => PrefixIndex): vo
       }
       expect(index.stats()).toMatchObject({ blocks: 0, holdings: 0 });
       expect(peak).toBeLessThan(1 << 20);
-    });
+    }, 120_000);
   });
 }

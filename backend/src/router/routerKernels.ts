@@ -1,0 +1,25 @@
+import { type HashScope, localBlockHashes, sequenceHashes } from '../protocol/blockHash.ts';
+import { type ActiveBlocks, MapActiveBlocks } from './activeBlocks.ts';
+import { MapPrefixIndex } from './mapPrefixIndex.ts';
+import type { PrefixIndex } from './prefixIndex.ts';
+
+/** The three parts of the router whose speed matters. The native addon brings its own; these are the readable ones. */
+export interface RouterKernels {
+  hashBlocks(tokens: ArrayLike<number>, blockSize: number, scope: HashScope): BlockHashes;
+  createIndex(): PrefixIndex;
+  createActiveBlocks(): ActiveBlocks;
+}
+
+export interface BlockHashes {
+  local: BigUint64Array;
+  sequence: BigUint64Array;
+}
+
+export const TYPESCRIPT_KERNELS: RouterKernels = {
+  hashBlocks(tokens, blockSize, scope) {
+    const local = localBlockHashes(tokens, blockSize, scope);
+    return { local, sequence: sequenceHashes(local) };
+  },
+  createIndex: () => new MapPrefixIndex(),
+  createActiveBlocks: () => new MapActiveBlocks(),
+};
