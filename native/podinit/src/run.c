@@ -61,6 +61,9 @@ static void enter_pod(const struct spec *spec)
 static void container_init(const struct spec *spec, struct program_io io, int control, int errors)
 {
     struct message go;
+    /* The far ends are for the parent alone: a second holder would hide their closing. */
+    for (int i = 0; i < CHANNEL_COUNT && io.in >= 0; i++)
+        close(io.far_ends[i]);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
         fail("prctl");
     control_send(control, (struct message){.kind = MESSAGE_HELLO}, -1);
@@ -203,7 +206,7 @@ int run_command(int argc, char **argv)
         open_pipe(out);
         open_pipe(error);
     }
-    struct program_io io = {.in = in[0], .out = out[1], .error = error[1]};
+    struct program_io io = {.in = in[0], .out = out[1], .error = error[1], .far_ends = {in[1], out[0], error[0]}};
     if (spec.owner != 0)
         enter_pod(&spec);
     fail_fd = errors[1];

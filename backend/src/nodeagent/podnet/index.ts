@@ -8,4 +8,4 @@ export { isAlive, processStat } from './processStat.ts';
 export { startClusterDns, type ClusterDnsOptions } from './services/clusterDns.ts';
 export { joinSockets, resetSocket } from './services/joinSockets.ts';
 export { startServiceProxy, type ServiceProblem, type ServiceProxy, type ServiceProxyOptions } from './services/serviceProxy.ts';
-export { ServiceWatch } from './services/serviceWatch.ts';
+export { ServiceWatch, type ServiceSource } from './services/serviceWatch.ts';

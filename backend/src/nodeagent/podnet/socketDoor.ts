@@ -101,6 +101,7 @@ export class SocketDoor {
   async #request(verb: string, pid: number, word: string, port: number, signal?: AbortSignal): Promise<Handle> {
     signal?.throwIfAborted();
     await this.open();
+    signal?.throwIfAborted();
     const id = this.#nextId++;
     const answer = this.#expect(id, `${verb} ${word}:${port}`);
     this.#child?.stdin?.write(`${verb} ${id} ${pid} ${word} ${port}\n`);

@@ -44,6 +44,9 @@ interface Running {
   preload: string;
 }
 
+/** How long killed processes may take to disappear. */
+const endDeadlineMs = 10_000;
+
 /** Pods without any privilege: their addresses are this machine's 127/8 under other names. */
 export class LoopbackPodNet implements PodNet {
   readonly driver = 'loopback';
@@ -153,7 +156,8 @@ export class LoopbackPodNet implements PodNet {
     const marker = `${sandboxVariable}=${this.#store.folder(uid)}`;
     const inside = (): number[] => allPids().filter((pid) => hasVariable(pid, marker));
     // While one is found another may be forked: until none is left.
-    for (let pids = inside(); pids.length > 0; pids = inside()) {
+    const deadline = Date.now() + endDeadlineMs;
+    for (let pids = inside(); pids.length > 0 && Date.now() < deadline; pids = inside()) {
       for (const pid of pids) killProcess(pid);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }

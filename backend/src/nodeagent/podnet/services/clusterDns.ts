@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { addressPlan } from '../addressPlan.ts';
 import type { PodNet } from '../podNet.ts';
 import { clusterZone, type ZoneName } from './clusterZone.ts';
-import type { ServiceWatch } from './serviceWatch.ts';
+import type { ServiceSource } from './serviceWatch.ts';
 
 const dnsPort = 53;
 /** Seconds; short, because pods come and go. CoreDNS uses the same. */
@@ -134,7 +134,7 @@ function serveStream(names: ClusterNames, socket: Duplex): void {
 }
 
 export interface ClusterDnsOptions {
-  services: ServiceWatch;
+  services: ServiceSource;
   podNet: PodNet;
 }
 

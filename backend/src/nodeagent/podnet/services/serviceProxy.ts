@@ -6,7 +6,7 @@ import type { PodNet } from '../podNet.ts';
 import { Balancer } from './balancer.ts';
 import { joinSockets, resetSocket } from './joinSockets.ts';
 import { serviceTable, type ServiceEntry } from './serviceTable.ts';
-import type { ServiceWatch } from './serviceWatch.ts';
+import type { ServiceSource } from './serviceWatch.ts';
 
 /** An address that cannot be served, for an Event on the Service. */
 export interface ServiceProblem {
@@ -18,7 +18,7 @@ export interface ServiceProblem {
 }
 
 export interface ServiceProxyOptions {
-  services: ServiceWatch;
+  services: ServiceSource;
   podNet: PodNet;
   /** InternalIPs of the nodes; NodePorts are served there for pods. */
   nodeIps: readonly string[];

@@ -1,8 +1,17 @@
 import { Reflector, type KubeClient } from '../../../kube/index.ts';
 import { endpointSlicesType, serviceOf, servicesType, type EndpointSlice, type Service } from './serviceObjects.ts';
 
-/** One live copy of every Service and its EndpointSlices, for the proxy and the DNS. */
-export class ServiceWatch implements AsyncDisposable {
+/** Where proxy and DNS read Services from. */
+export interface ServiceSource {
+  services(): Service[];
+  /** Slices with IPv4 addresses, by `namespace/name` of their Service. */
+  slicesByService(): Map<string, EndpointSlice[]>;
+  /** Called once after any number of changes that arrive together. */
+  onChange(listener: () => void): Disposable;
+}
+
+/** One live copy of every Service and its EndpointSlices in the cluster. */
+export class ServiceWatch implements ServiceSource, AsyncDisposable {
   readonly #services: Reflector<Service>;
   readonly #slices: Reflector<EndpointSlice>;
   readonly #listeners = new Set<() => void>();
@@ -24,7 +33,6 @@ export class ServiceWatch implements AsyncDisposable {
     return [...this.#services.store.values()];
   }
 
-  /** Slices with IPv4 addresses, by `namespace/name` of their Service. */
   slicesByService(): Map<string, EndpointSlice[]> {
     const grouped = new Map<string, EndpointSlice[]>();
     for (const slice of this.#slices.store.values()) {
@@ -37,7 +45,6 @@ export class ServiceWatch implements AsyncDisposable {
     return grouped;
   }
 
-  /** Called once after any number of changes that arrive together. */
   onChange(listener: () => void): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
