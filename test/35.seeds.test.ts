@@ -98,6 +98,8 @@ describe.skipIf(seedsMissing !== undefined)('the seeds’ graphs, unchanged', ()
     });
 
     it('becomes Ready while the seed waits', { timeout: 7 * minutes }, async () => {
+      // `kubectl wait` waits for the pods it finds when it starts; a person's next cell starts later than a test's.
+      await expect.poll(async () => (await stack.kubectl(['get', 'pods', ...ofGraph, '-o', 'name'])).stdout.trim().split('\n'), eventually).toHaveLength(3);
       const { output, calls } = await run(seed, 'kubectl wait --for=condition=ready', name);
       const described = calls[0]?.code === 0 ? '' : (await stack.kubectl(['describe', 'pods', ...ofGraph])).stdout;
       expect(described).toBe('');
