@@ -1,23 +1,20 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { defaultCredentials, KubeClient, Reflector } from '../kube/index.ts';
+import { defaultCredentials, KubeClient } from '../kube/index.ts';
 import { nodeAddress, type AgentConfig } from './agentConfig.ts';
-import type { Service } from './env/serviceLinks.ts';
 import { EventRecorder } from './events/eventRecorder.ts';
 import { ImageCatalogue } from './images/imageCatalogue.ts';
 import { ImagePuller } from './images/imagePuller.ts';
 import type { Logger } from './logger.ts';
 import { NodeController } from './node/nodeController.ts';
-import { bootId } from './node/nodeObject.ts';
+import { bootId, kubeletPort } from './node/nodeObject.ts';
 import type { NodeContext } from './pods/nodeContext.ts';
 import { PodManager } from './pods/podManager.ts';
 import { loadRecords, removeRecord } from './pods/podRecord.ts';
-import type { PodNet } from './podnet/podNet.ts';
+import { ServiceWatch, startClusterDns, startServiceProxy, type PodNet } from './podnet/index.ts';
 import { EgressServer } from './server/egressServer.ts';
 import { KubeletServer } from './server/kubeletServer.ts';
 import { ServiceAccountTokens } from './volumes/serviceAccountToken.ts';
-
-const servicesType = { group: '', version: 'v1', plural: 'services' };
 
 /** All virtual nodes of this machine in one process, on one pod network. */
 export class NodeAgent {
@@ -26,7 +23,7 @@ export class NodeAgent {
   readonly #log: Logger;
   readonly #client: KubeClient;
   readonly #recorder: EventRecorder;
-  readonly #services: Reflector<Service>;
+  readonly #services: ServiceWatch;
   readonly #closers: (() => Promise<unknown> | unknown)[] = [];
   readonly #nodes: { controller: NodeController; pods: PodManager; server: KubeletServer }[] = [];
   #stopped: Promise<void> | undefined;
@@ -37,7 +34,7 @@ export class NodeAgent {
     this.#log = options.log;
     this.#client = options.client ?? new KubeClient(defaultCredentials());
     this.#recorder = new EventRecorder(this.#client, (error) => this.#log.warn('event not recorded', error));
-    this.#services = new Reflector<Service>({ client: this.#client, type: servicesType, onError: (error) => this.#log.warn('services', error) });
+    this.#services = new ServiceWatch({ client: this.#client, onError: (error) => this.#log.warn('services', error) });
   }
 
   get client(): KubeClient {
@@ -54,8 +51,8 @@ export class NodeAgent {
     const { layout, nodes } = this.#config;
     for (const dir of [layout.run, layout.sockets, layout.pods]) await mkdir(dir, { recursive: true, mode: dir === layout.pods ? 0o711 : 0o700 });
     await this.#podNet.start(signal);
-    this.#services.start();
-    await this.#services.synced;
+    await this.#services.start();
+    await this.#serveServices();
     const { version } = await this.#client
       .json<{ version?: string; gitVersion: string }>({ path: '/version' })
       .then((answer) => ({ version: answer.gitVersion }));
@@ -74,7 +71,7 @@ export class NodeAgent {
         images,
         tokens,
         recorder: this.#recorder,
-        services: () => this.#services.store.values(),
+        services: () => this.#services.services(),
         log: this.#log,
       };
       const own = records.filter((record) => record.nodeName === context.nodeName);
@@ -98,6 +95,8 @@ export class NodeAgent {
       log: this.#log,
     }).start((close) => this.onStop(close));
     for (const node of this.#nodes) {
+      const door = await this.#podNet.listen(node.pods.context.hostIP, kubeletPort, (socket) => node.server.accept(socket));
+      this.onStop(() => door[Symbol.asyncDispose]());
       await node.controller.start();
       await node.pods.start();
     }
@@ -106,6 +105,25 @@ export class NodeAgent {
       ...records.filter((record) => !this.#nodes.some(({ pods }) => pods.context.nodeName === record.nodeName)).map((record) => record.pod.metadata.uid ?? ''),
     ]);
     await this.#announce();
+  }
+
+  /** kube-proxy's and CoreDNS's part: ClusterIPs, NodePorts and the names of Services. */
+  async #serveServices(): Promise<void> {
+    const { nodes, nodePortAddress, apiserver } = this.#config;
+    const proxy = await startServiceProxy({
+      services: this.#services,
+      podNet: this.#podNet,
+      nodeIps: Array.from({ length: nodes }, (_, index) => nodeAddress(index + 1)),
+      nodePortAddress,
+      apiServer: `${apiserver.host}:${apiserver.port}`,
+      onProblem: ({ namespace, name, uid, reason, message }) =>
+        this.#recorder.record(
+          { object: { kind: 'Service', apiVersion: 'v1', namespace, name, uid: uid ?? '' }, host: 'node-1' },
+          { type: 'Warning', reason, message },
+        ),
+    });
+    const dns = await startClusterDns({ services: this.#services, podNet: this.#podNet });
+    this.onStop(() => Promise.all([proxy[Symbol.asyncDispose](), dns[Symbol.asyncDispose]()]));
   }
 
   #catalogue(): ImageCatalogue {
@@ -140,7 +158,7 @@ export class NodeAgent {
     for (const close of this.#closers) await close();
     await Promise.all(this.#nodes.map(({ controller, server }) => Promise.all([controller.stop(), server.close()])));
     await this.#recorder.close();
-    await this.#services.stop();
+    await this.#services[Symbol.asyncDispose]();
     await this.#podNet.close({ keepPods: false });
     this.#client.close();
   }

@@ -4,7 +4,7 @@ import { ConfigSource } from '../env/configSource.ts';
 import { containerArgv, containerEnv } from '../env/containerEnv.ts';
 import { serviceLinks } from '../env/serviceLinks.ts';
 import type { ResolvedImage } from '../images/imageCatalogue.ts';
-import type { BindMount, ProcessSpec } from '../podnet/podNet.ts';
+import type { BindMount, PodSandbox, ProcessSpec } from '../podnet/podNet.ts';
 import type { PodVolumes } from '../volumes/podVolumes.ts';
 import type { NodeContext } from './nodeContext.ts';
 import type { Container, Pod } from './pod.ts';
@@ -18,30 +18,30 @@ const serviceAccountMount = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** Puts together command, environment and mounts. Throws `ContainerConfigError` for what is missing in the cluster. */
 export async function prepareLaunch(
   context: NodeContext,
-  options: { pod: Pod; container: Container; image: ResolvedImage; podIP: string; volumes: PodVolumes; dir: string },
+  options: { pod: Pod; container: Container; image: ResolvedImage; sandbox: PodSandbox; volumes: PodVolumes; dir: string },
 ): Promise<Launch> {
-  const { pod, container, image, podIP, volumes, dir } = options;
+  const { pod, container, image, sandbox, volumes, dir } = options;
   const namespace = pod.metadata.namespace ?? 'default';
   const declared = await containerEnv(pod, container, {
     config: new ConfigSource(context.client, namespace),
-    facts: { nodeName: context.nodeName, hostIP: context.hostIP, podIP, allocatable: context.allocatable },
+    facts: { nodeName: context.nodeName, hostIP: context.hostIP, podIP: sandbox.ip, allocatable: context.allocatable },
     services: serviceLinks(context.services(), namespace, pod.spec.enableServiceLinks ?? true),
   });
   const mounts = [...image.mounts, ...(await volumes.mounts(container, declared))];
-  const loopback = context.podNet.driver === 'loopback';
-  const token = loopback ? mounts.find((mount) => mount.target === serviceAccountMount)?.source : undefined;
+  const tokenDir = sandbox.pathOf(serviceAccountMount, mounts);
   const env: Record<string, string> = {
     PATH: [...image.path, defaultPath].join(':'),
     HOME: '/root',
     HOSTNAME: pod.spec.hostname ?? pod.metadata.name,
     ...(container.tty === true ? { TERM: 'xterm' } : {}),
-    // Pods of the loopback driver share the machine's file view: the mount path names nothing there.
-    ...(token === undefined ? {} : { DYNAMO_LABS_SERVICEACCOUNT_DIR: token }),
+    // Where pods share the machine's file view, the mount path names nothing.
+    ...(tokenDir === serviceAccountMount ? {} : { DYNAMO_LABS_SERVICEACCOUNT_DIR: tokenDir }),
     ...image.env,
     ...declared,
   };
   const argv = containerArgv(container, image, env);
-  if (loopback) argv.push(...image.loopbackArgs.map((word) => word.replaceAll('${podIP}', podIP.replace(/^10\./, '127.'))));
+  const { hostIp } = sandbox;
+  if (hostIp !== undefined) argv.push(...image.loopbackArgs.map((word) => word.replaceAll('${podIP}', hostIp)));
   const cwd = path.resolve('/', container.workingDir ?? image.workingDir);
   return { argv, env, cwd, mounts: [...mounts, ...workingDirMount(cwd, mounts, dir)] };
 }

@@ -7,7 +7,7 @@ import { podSubject, type EventText } from '../events/eventRecorder.ts';
 import { ImageError } from '../images/imagePuller.ts';
 import { readLog } from '../logs/logReader.ts';
 import { RunLog } from '../logs/runLog.ts';
-import type { PodProcess, PodSandbox } from '../podnet/podNet.ts';
+import { exitRecordFile, readExitRecord, type PodProcess, type PodSandbox } from '../podnet/index.ts';
 import { checkProbe, type ProbeTarget } from '../probes/probeCheck.ts';
 import { probesOf, runProbeLoop } from '../probes/probeLoop.ts';
 import type { PodVolumes } from '../volumes/podVolumes.ts';
@@ -67,6 +67,11 @@ export class ContainerRunner {
     return this.#container.stdin === true || this.#container.tty === true;
   }
 
+  /** The first client that leaves closes the container's stdin. */
+  get stdinOnce(): boolean {
+    return this.#container.stdinOnce === true;
+  }
+
   /** Begins a new run, or says why not. */
   async start(): Promise<void> {
     const { context, pod, volumes } = this.#host;
@@ -74,7 +79,7 @@ export class ContainerRunner {
     const { name } = this.#container;
     try {
       const image = context.images.ensure(pod.metadata.uid ?? '', this.#container, (event) => this.#record(event));
-      this.#launch = await prepareLaunch(context, { pod, container: this.#container, image, podIP: sandbox.ip, volumes, dir: this.dir });
+      this.#launch = await prepareLaunch(context, { pod, container: this.#container, image, sandbox, volumes, dir: this.dir });
     } catch (error) {
       return this.#notStarted(error);
     }
@@ -114,8 +119,15 @@ export class ContainerRunner {
     const process = await this.#host.sandbox?.adopt(state.now.pid, state.now.pidStartTime);
     if (process === undefined || this.interactive) {
       process?.kill('SIGKILL');
-      new RunLog({ dir: this.dir, run: state.run }).follow().close();
-      this.#host.apply({ type: 'exited', container: this.#container.name, ...lostRun });
+      const log = new RunLog({ dir: this.dir, run: state.run }).follow();
+      log.close();
+      // It may have ended in order while no agent was there.
+      const record = process === undefined ? readExitRecord(exitRecordFile(log.rawFiles.stdout)) : undefined;
+      this.#host.apply({
+        type: 'exited',
+        container: this.#container.name,
+        ...(record === undefined ? lostRun : { exitCode: record.exitCode, ...(record.signal === undefined ? {} : { signal: record.signal }) }),
+      });
       return;
     }
     this.#launch = loadLaunch(this.dir);
@@ -249,7 +261,9 @@ export class ContainerRunner {
     if (sandbox === undefined || this.#launch === undefined || this.#process === undefined)
       throw new ContainerConfigError(`container not found ("${this.#container.name}")`);
     const { env, cwd, mounts } = this.#launch;
+    const { pid, startTime } = this.#process;
     return sandbox.spawn({
+      container: { pid, startTime },
       argv: options.argv,
       env: { ...env, ...(options.tty === undefined ? {} : { TERM: 'xterm' }) },
       cwd,

@@ -3,8 +3,7 @@ import http from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from '../logger.ts';
 import { kubeletPort } from '../node/nodeObject.ts';
-import type { PodNet } from '../podnet/podNet.ts';
-import { joinStreams } from './joinStreams.ts';
+import { joinSockets, type PodNet } from '../podnet/index.ts';
 import type { KubeletServer } from './kubeletServer.ts';
 
 const dialTimeoutMs = 10_000;
@@ -57,7 +56,7 @@ export class EgressServer {
       socket.write('HTTP/1.1 200 OK\r\n\r\n');
       if (head.length > 0) socket.unshift(head);
       if (upstream === undefined) kubelet?.accept(socket);
-      else joinStreams(socket, upstream);
+      else joinSockets(socket, upstream);
     } catch (error) {
       this.#options.log.warn(`connection of the API server to ${target}`, error);
       socket.end(`HTTP/1.1 502 ${(error as NodeJS.ErrnoException).code ?? 'Bad Gateway'}\r\n\r\n`);

@@ -1,0 +1,42 @@
+import type { Readable } from 'node:stream';
+import type { LogStream, RunLog } from '../logs/runLog.ts';
+import type { PodProcess } from '../podnet/podNet.ts';
+import { exitStatus, type RemoteStreams } from './remoteCommand.ts';
+
+export interface AttachTarget {
+  process: PodProcess;
+  log: RunLog;
+  /** `stdinOnce`: the first client that leaves closes the container's stdin. */
+  stdinOnce: boolean;
+}
+
+/** Connects a client with a container's own program: its output from now on, and its stdin where it has one. */
+export async function serveAttach({ process, log, stdinOnce }: AttachTarget, client: RemoteStreams): Promise<void> {
+  const show = (stream: LogStream, bytes: Buffer): void => void (stream === 'stdout' ? client.stdout : (client.stderr ?? client.stdout))?.write(bytes);
+  log.on('data', show);
+  const detach = connectStdin(process, client.stdin, stdinOnce);
+  client.onResize((columns, rows) => process.resize?.(columns, rows));
+  const ended = log.closed ? Promise.resolve() : new Promise<void>((resolve) => log.once('closed', resolve));
+  await Promise.race([ended, client.gone]);
+  log.off('data', show);
+  detach();
+  if (log.closed) client.finish(exitStatus((await process.exited).exitCode));
+}
+
+function connectStdin(process: PodProcess, stdin: Readable | undefined, stdinOnce: boolean): () => void {
+  const target = process.stdin;
+  if (stdin === undefined || target === undefined) return () => {};
+  const write = (bytes: Buffer): void => {
+    if (target.write(bytes)) return;
+    stdin.pause();
+    target.once('drain', () => stdin.resume());
+  };
+  const end = (): void => void (stdinOnce && target.end());
+  target.on('error', () => stdin.resume());
+  stdin.on('data', write);
+  stdin.once('end', end);
+  return () => {
+    stdin.off('data', write);
+    end();
+  };
+}
