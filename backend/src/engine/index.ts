@@ -1,0 +1,4 @@
+export { EngineError, type EngineErrorCode } from './engineError.ts';
+export { createLlmEngine } from './llmEngine.ts';
+export type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';
+export { ModelFileError, type ModelFileErrorCode } from './modelFiles/index.ts';

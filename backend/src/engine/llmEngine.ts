@@ -1,0 +1,271 @@
+import type { NativeStepResult } from '@dynamo-labs/native';
+import { randomBytes } from 'node:crypto';
+import { initBlockHash } from '../protocol/blockHash.ts';
+import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
+import { BlockManager } from './blockManager.ts';
+import { EngineError } from './engineError.ts';
+import type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';
+import { ModelRunner } from './modelRunner.ts';
+import { OutputStream } from './outputStream.ts';
+import { checkRequest } from './requestCheck.ts';
+import { Scheduler, type ScheduledSlice } from './scheduler.ts';
+import { Sequence } from './sequence.ts';
+import { StopRule } from './stopRule.ts';
+
+/**
+ * A prompt's chunk takes a CPU about a second per 300 tokens of the default model: longer steps would make decoding neighbours and cancellation wait.
+ * Bits do not depend on it.
+ */
+const defaultPrefillChunk = 256;
+
+interface Request {
+  sequence: Sequence;
+  rule: StopRule;
+  output: OutputStream;
+}
+
+/** Loads the model and starts the engine. Rejects with ModelFileError, a native error with `code` and `field`, EngineError, or the signal's reason. */
+export async function createLlmEngine(options: LlmEngineOptions, signal?: AbortSignal): Promise<LlmEngine> {
+  for (const name of ['blocks', 'maxNumSeqs', 'maxNumBatchedTokens', 'threads'] as const) {
+    if (!Number.isSafeInteger(options[name]) || options[name] < 1)
+      throw new EngineError('INVALID_OPTION', `${name} is ${options[name]}, expected a positive integer`);
+  }
+  signal?.throwIfAborted();
+  await initBlockHash();
+  const runner = await ModelRunner.load(options);
+  if (signal?.aborted) {
+    await runner.dispose();
+    signal.throwIfAborted();
+  }
+  return new Engine(options, runner);
+}
+
+class Engine implements LlmEngine {
+  readonly model: LlmEngine['model'];
+  readonly kvPool: ArrayBuffer;
+  readonly #options: LlmEngineOptions;
+  readonly #runner: ModelRunner;
+  readonly #blocks: BlockManager;
+  readonly #scheduler: Scheduler;
+  readonly #requests = new Map<Sequence, Request>();
+  readonly #listeners = new Set<(event: KvCacheEvent) => void>();
+  readonly #counters = { promptTokens: 0, cachedTokens: 0, computedTokens: 0, generatedTokens: 0, steps: 0 };
+  /** Cleared between steps only: a step in flight reads the blocks. */
+  readonly #clears: ((blocks: number) => void)[] = [];
+  #loop: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(options: LlmEngineOptions, runner: ModelRunner) {
+    this.#options = options;
+    this.#runner = runner;
+    this.kvPool = runner.pool;
+    this.#blocks = new BlockManager({
+      blocks: options.blocks,
+      blockTokens: options.blockTokens,
+      enablePrefixCaching: options.enablePrefixCaching,
+      onEvent: (event) => {
+        for (const listener of this.#listeners) listener(event);
+      },
+    });
+    this.#scheduler = new Scheduler(this.#blocks, {
+      maxNumSeqs: options.maxNumSeqs,
+      maxNumBatchedTokens: Math.max(options.maxNumSeqs, Math.min(options.maxNumBatchedTokens, options.prefillChunkTokens ?? defaultPrefillChunk)),
+    });
+    const { name, architecture, parameters, eosTokenIds, spec } = runner.description;
+    this.model = {
+      name,
+      architecture,
+      parameters,
+      eosTokenIds,
+      vocabSize: spec.vocabSize,
+      contextLength: runner.maxModelLen,
+      blockTokens: options.blockTokens,
+      kvBytesPerBlock: runner.blockBytes,
+      fingerprint: runner.fingerprint,
+    };
+  }
+
+  async *generate(request: PreprocessedRequest, signal: AbortSignal): AsyncGenerator<EngineOutput, void, void> {
+    let entry: Request;
+    try {
+      entry = this.#accept(request);
+    } catch (error) {
+      if (!(error instanceof EngineError)) throw error;
+      yield { token_ids: [], finish_reason: 'error', error: { code: error.code, message: error.message } };
+      return;
+    }
+    const cancel = (): void => this.#cancel(entry);
+    if (signal.aborted) cancel();
+    signal.addEventListener('abort', cancel, { once: true });
+    try {
+      yield* entry.output;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+      cancel();
+    }
+  }
+
+  onKvEvent(listener: (event: KvCacheEvent) => void): Disposable {
+    this.#listeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
+  }
+
+  dumpKvEvents(): KvCacheEvent[] {
+    return this.#blocks.dump();
+  }
+
+  clearPrefixCache(): Promise<number> {
+    if (this.#closed) return Promise.reject(new EngineError('ENGINE_CLOSED', 'the engine is closed'));
+    return new Promise((resolve) => {
+      this.#clears.push(resolve);
+      this.#wake();
+    });
+  }
+
+  stats(): EngineStats {
+    return {
+      totalBlocks: this.#blocks.totalBlocks,
+      usedBlocks: this.#blocks.usedBlocks,
+      cachedBlocks: this.#blocks.cachedBlocks,
+      running: this.#scheduler.running.length,
+      waiting: this.#scheduler.waiting.length,
+      ...this.#counters,
+      preemptions: this.#scheduler.preemptions,
+      lastKvEventId: this.#blocks.lastEventId,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const first = !this.#closed;
+    this.#closed = true;
+    const disposed = this.#runner.dispose(); // ends a step in flight
+    await this.#loop;
+    await disposed;
+    if (!first) return;
+    for (const entry of this.#requests.values()) this.#fail(entry, new EngineError('ENGINE_CLOSED', 'the engine was closed'));
+    for (const resolve of this.#clears.splice(0)) resolve(this.#blocks.clear());
+  }
+
+  #accept(request: PreprocessedRequest): Request {
+    if (this.#closed) throw new EngineError('ENGINE_CLOSED', 'the engine is closed');
+    const { contextLength: maxModelLen, vocabSize } = this.model;
+    checkRequest(request, { vocabSize, maxModelLen, stopStrings: this.#options.textStream !== undefined });
+    const { seed } = request.sampling_options;
+    const maxTokens = Math.min(maxModelLen, request.token_ids.length + request.stop_conditions.max_tokens);
+    const sequence = new Sequence(request, seed === undefined ? randomBytes(8).readBigUInt64LE() : BigInt.asUintN(64, BigInt(seed)), maxTokens);
+    if (this.#options.enablePrefixCaching) sequence.identities = this.#blocks.identify(sequence.slice(0, sequence.length));
+    const text = request.stop_conditions.stop?.length ? this.#options.textStream?.() : undefined;
+    const entry = { sequence, rule: new StopRule(sequence, this.model.eosTokenIds, text), output: new OutputStream() };
+    this.#requests.set(sequence, entry);
+    this.#scheduler.add(sequence);
+    this.#wake();
+    return entry;
+  }
+
+  /** Takes effect when the step in flight ends. */
+  #cancel({ sequence }: Request): void {
+    if (sequence.state === 'finished') return;
+    sequence.cancelled = true;
+    this.#wake();
+  }
+
+  #wake(): void {
+    this.#loop ??= this.#run();
+  }
+
+  async #run(): Promise<void> {
+    try {
+      while (!this.#closed) {
+        await Promise.resolve(); // requests that arrive in one turn share the step
+        for (const entry of [...this.#requests.values()]) if (entry.sequence.cancelled) this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
+        for (const resolve of this.#clears.splice(0)) resolve(this.#blocks.clear());
+        const slices = this.#scheduler.schedule();
+        if (slices.length === 0) return;
+        await this.#step(slices);
+      }
+    } finally {
+      this.#loop = undefined; // in the same turn as the decision to stop: a wake-up is never lost
+    }
+  }
+
+  async #step(slices: ScheduledSlice[]): Promise<void> {
+    const entries = slices.map((slice) => ({ slice, ...this.#requests.get(slice.sequence)! }));
+    for (const { sequence } of entries) {
+      sequence.startedAt ??= performance.now();
+      sequence.firstCachedTokens ??= sequence.computedTokens;
+    }
+    let results: NativeStepResult[];
+    try {
+      results = await this.#runner.step(entries);
+    } catch (cause) {
+      const error = this.#closed
+        ? new EngineError('ENGINE_CLOSED', 'the engine was closed')
+        : new EngineError('STEP_FAILED', `the model could not compute a step: ${(cause as Error).message}`, { cause });
+      for (const entry of entries) this.#fail(entry, error);
+      return;
+    }
+    this.#counters.steps++;
+    for (const [i, entry] of entries.entries()) this.#advance(entry, entry.slice.count, results[i]!);
+  }
+
+  /** Books what a step computed for one sequence and passes its token on. */
+  #advance(entry: Request, count: number, result: NativeStepResult): void {
+    const { sequence, rule, output } = entry;
+    this.#counters.computedTokens += count;
+    sequence.computedTokens += count;
+    this.#storeFullBlocks(sequence);
+    if (result.token === undefined || sequence.cancelled) return;
+
+    sequence.append(result.token);
+    this.#counters.generatedTokens++;
+    const item: EngineOutput = { token_ids: [result.token] };
+    if (sequence.request.output_options.logprobs !== undefined) {
+      item.log_probs = [result.logprob!];
+      item.top_logprobs = [result.top!.map(({ token, logprob }) => ({ token_id: token, logprob }))];
+    }
+    if (!sequence.accounted) item.prompt = this.#account(sequence);
+    const reason = rule.check(sequence, result.token);
+    if (reason) this.#finish(entry, { ...item, finish_reason: reason });
+    else output.push(item);
+  }
+
+  #account(sequence: Sequence): NonNullable<EngineOutput['prompt']> {
+    sequence.accounted = true;
+    const cached = sequence.firstCachedTokens ?? 0;
+    const now = performance.now();
+    this.#counters.promptTokens += sequence.promptTokens;
+    this.#counters.cachedTokens += cached;
+    return {
+      prompt_tokens: sequence.promptTokens,
+      cached_tokens: cached,
+      computed_tokens: sequence.promptTokens - cached,
+      cached_blocks: cached / this.#blocks.blockTokens,
+      queue_us: Math.round((sequence.startedAt! - sequence.arrivedAt) * 1000),
+      prefill_us: Math.round((now - sequence.startedAt!) * 1000),
+    };
+  }
+
+  #storeFullBlocks(sequence: Sequence): void {
+    if (!this.#options.enablePrefixCaching) return;
+    const full = Math.floor(sequence.computedTokens / this.#blocks.blockTokens);
+    if (full <= sequence.storedBlocks) return;
+    const known = sequence.identities.length;
+    if (full > known) {
+      const tokens = sequence.slice(known * this.#blocks.blockTokens, full * this.#blocks.blockTokens);
+      sequence.identities.push(...this.#blocks.identify(tokens, sequence.identities.at(-1)));
+    }
+    this.#blocks.store(sequence.blockTable, sequence.storedBlocks, sequence.identities.slice(sequence.storedBlocks, full));
+    sequence.storedBlocks = full;
+  }
+
+  #finish(entry: Request, last: EngineOutput): void {
+    this.#requests.delete(entry.sequence);
+    this.#scheduler.finish(entry.sequence);
+    entry.output.push(last);
+    entry.output.end();
+  }
+
+  #fail(entry: Request, error: EngineError): void {
+    this.#finish(entry, { token_ids: [], finish_reason: 'error', error: { code: error.code, message: error.message } });
+  }
+}

@@ -1,0 +1,77 @@
+import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
+import type { TokenText } from './stopRule.ts';
+
+export interface LlmEngineOptions {
+  /** Folder with one .gguf, or with config.json and safetensors; or a .gguf file. */
+  modelDir: string;
+  /** Blocks of the KV pool. */
+  blocks: number;
+  blockTokens: 8 | 16 | 32 | 64;
+  /** Sequences in one step. */
+  maxNumSeqs: number;
+  /** Tokens in one step. */
+  maxNumBatchedTokens: number;
+  /** Prompt tokens in one step, if less than `maxNumBatchedTokens`. Default 256: cancellation and neighbours wait for at most one step. */
+  prefillChunkTokens?: number;
+  enablePrefixCaching: boolean;
+  /** Threads of a step. 1 unless the worker has cores of its own. */
+  threads: number;
+  /** Prompt and answer together; default and upper bound: what the model was trained for and the pool can hold. */
+  maxModelLen?: number;
+  /** A new detokeniser per answer with stop strings, e.g. `() => codec.stream()`. Without it requests with stop strings are refused. */
+  textStream?: () => TokenText;
+  /** Memory for the KV pool (64-byte aligned, zeroed), e.g. a registered region of the transfer engine. Default: private pages. */
+  pool?: (bytes: number) => ArrayBuffer;
+}
+
+export interface EngineStats {
+  totalBlocks: number;
+  /** Held by requests in the engine. */
+  usedBlocks: number;
+  /** In the prefix cache, held by a request or not. */
+  cachedBlocks: number;
+  running: number;
+  waiting: number;
+  /** Of prompts whose first token is out: `promptTokens == cachedTokens + what was computed for them`. */
+  promptTokens: number;
+  cachedTokens: number;
+  /** Tokens that went through the model: prompts, answers, and what preemption computed again. */
+  computedTokens: number;
+  generatedTokens: number;
+  steps: number;
+  preemptions: number;
+  /** -1 before the first event. */
+  lastKvEventId: number;
+}
+
+/** An inference engine with continuous batching, a paged KV cache and a prefix cache. */
+export interface LlmEngine extends AsyncDisposable {
+  readonly model: {
+    name: string;
+    architecture: string;
+    parameters: number;
+    eosTokenIds: number[];
+    vocabSize: number;
+    /** Prompt and answer together. */
+    contextLength: number;
+    blockTokens: number;
+    kvBytesPerBlock: number;
+    /** Equal on workers whose KV blocks are interchangeable. */
+    fingerprint: string;
+  };
+  /** The KV pool; layout in the native door. */
+  readonly kvPool: ArrayBuffer;
+  /**
+   * One item per step, the first with the `prompt` account, the last with `finish_reason`. Refusals and failures are a last item with `error`
+   * (codes of EngineError). Aborting the signal, or leaving the loop, ends the work when the step in flight ends; an aborted stream's last item says
+   * `cancelled`. Tokens come as drawn, stop tokens and those of a stop string included.
+   */
+  generate(request: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput>;
+  /** Every change of the prefix cache, ids from 0 without gaps. Called synchronously: do not block, do not throw. */
+  onKvEvent(listener: (event: KvCacheEvent) => void): Disposable;
+  /** The cache as synthetic stored events for a router that lost track; their ids count from 0. Consistent with `stats().lastKvEventId` of the same turn. */
+  dumpKvEvents(): KvCacheEvent[];
+  /** Forgets every cached block and emits `cleared`; resolves with how many there were. */
+  clearPrefixCache(): Promise<number>;
+  stats(): EngineStats;
+}

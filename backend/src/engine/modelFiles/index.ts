@@ -1,0 +1,6 @@
+export { describeModel, modelFingerprint } from './describeModel.ts';
+export { readGguf, type GgufFile, type GgufValue } from './ggufFile.ts';
+export type { ModelDescription } from './modelDescription.ts';
+export { ModelFileError, type ModelFileErrorCode } from './modelFileError.ts';
+export { ggufTokenizer, type HfTokenizerFiles } from './ggufTokenizer.ts';
+export { writeTinyModel, type TinyModelOptions } from './tinyModel.ts';

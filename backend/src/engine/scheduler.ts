@@ -1,0 +1,128 @@
+import type { BlockManager } from './blockManager.ts';
+import type { Sequence } from './sequence.ts';
+
+export interface SchedulerOptions {
+  /** Sequences in one step. */
+  maxNumSeqs: number;
+  /** Tokens in one step, prefill and decode together. */
+  maxNumBatchedTokens: number;
+}
+
+/** Part of a step: `count` tokens of `sequence` from its first uncomputed one. */
+export interface ScheduledSlice {
+  sequence: Sequence;
+  count: number;
+}
+
+/**
+ * Continuous batching with chunked prefill. Each step takes, while tokens and blocks last: one token of every decoding sequence, then chunks of prompts
+ * already begun, then new prompts in order of arrival. When a running sequence cannot get a block, the one that came last is preempted: it gives its
+ * blocks back and starts over from what is still cached of them.
+ */
+export class Scheduler {
+  readonly waiting: Sequence[] = [];
+  readonly running: Sequence[] = [];
+  preemptions = 0;
+  readonly #blocks: BlockManager;
+  readonly #options: SchedulerOptions;
+
+  constructor(blocks: BlockManager, options: SchedulerOptions) {
+    this.#blocks = blocks;
+    this.#options = options;
+  }
+
+  add(sequence: Sequence): void {
+    this.waiting.push(sequence);
+  }
+
+  get idle(): boolean {
+    return this.waiting.length === 0 && this.running.length === 0;
+  }
+
+  schedule(): ScheduledSlice[] {
+    const slices: ScheduledSlice[] = [];
+    let budget = this.#options.maxNumBatchedTokens;
+    const take = (sequence: Sequence): boolean => {
+      const count = Math.min(sequence.pendingTokens, budget);
+      if (count < 1 || !this.#reserve(sequence, count)) return false;
+      slices.push({ sequence, count });
+      budget -= count;
+      return true;
+    };
+    const preemptionsBefore = this.preemptions;
+
+    // decode
+    for (const sequence of [...this.running]) {
+      if (sequence.pendingTokens === 1) this.#takeOrPreempt(sequence, take, slices);
+    }
+    // prefill of prompts already begun
+    for (const sequence of [...this.running]) {
+      if (sequence.pendingTokens > 1 && budget > 0) this.#takeOrPreempt(sequence, take, slices);
+    }
+    // new prompts; not in the step that preempted, which would take the blocks back
+    while (this.waiting.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0 && this.preemptions === preemptionsBefore) {
+      const sequence = this.waiting[0]!;
+      this.#admit(sequence);
+      if (!take(sequence)) {
+        this.#giveBack(sequence);
+        break;
+      }
+      this.waiting.shift();
+      sequence.state = 'running';
+      this.running.push(sequence);
+    }
+    return slices;
+  }
+
+  /** Takes a sequence out, wherever it is, and gives its blocks back. */
+  finish(sequence: Sequence): void {
+    for (const list of [this.waiting, this.running]) {
+      const at = list.indexOf(sequence);
+      if (at >= 0) list.splice(at, 1);
+    }
+    sequence.state = 'finished';
+    this.#giveBack(sequence);
+  }
+
+  #takeOrPreempt(sequence: Sequence, take: (sequence: Sequence) => boolean, slices: ScheduledSlice[]): void {
+    while (sequence.state === 'running' && !take(sequence)) {
+      const victim = this.running.at(-1)!;
+      this.#preempt(victim);
+      const scheduled = slices.findIndex((slice) => slice.sequence === victim);
+      if (scheduled >= 0) slices.splice(scheduled, 1);
+    }
+  }
+
+  #preempt(sequence: Sequence): void {
+    this.preemptions++;
+    this.running.splice(this.running.indexOf(sequence), 1);
+    this.#giveBack(sequence);
+    sequence.state = 'waiting';
+    this.waiting.unshift(sequence);
+  }
+
+  /** Starts from the cached blocks of the prompt. The last token is always computed: its logits are needed. */
+  #admit(sequence: Sequence): void {
+    const usable = sequence.identities.slice(0, Math.floor((sequence.length - 1) / this.#blocks.blockTokens));
+    const matched = usable.slice(0, this.#blocks.match(usable));
+    sequence.blockTable = this.#blocks.acquire(matched);
+    sequence.storedBlocks = matched.length;
+    sequence.computedTokens = matched.length * this.#blocks.blockTokens;
+  }
+
+  /** Extends the block table to hold `count` more computed tokens. */
+  #reserve(sequence: Sequence, count: number): boolean {
+    const needed = Math.ceil((sequence.computedTokens + count) / this.#blocks.blockTokens) - sequence.blockTable.length;
+    const blocks = this.#blocks.allocate(Math.max(0, needed));
+    if (!blocks) return false;
+    sequence.blockTable.push(...blocks);
+    return true;
+  }
+
+  #giveBack(sequence: Sequence): void {
+    this.#blocks.release(sequence.blockTable);
+    sequence.blockTable = [];
+    sequence.computedTokens = 0;
+    sequence.storedBlocks = 0;
+  }
+}

@@ -1,0 +1,62 @@
+import type { FinishReason, PreprocessedRequest } from '../protocol/index.ts';
+import type { BlockIdentity } from './blockManager.ts';
+
+export type SequenceState = 'waiting' | 'running' | 'finished';
+
+/** One request inside the engine: its tokens, its pages and how far it has been computed. */
+export class Sequence {
+  readonly request: PreprocessedRequest;
+  readonly seed: bigint;
+  readonly arrivedAt = performance.now();
+  readonly promptTokens: number;
+  /** Longest the sequence may become, prompt and answer together. */
+  readonly maxTokens: number;
+  state: SequenceState = 'waiting';
+  /** Set from outside: leave at the end of the running step. */
+  cancelled = false;
+  finishReason: FinishReason | undefined;
+
+  /** Tokens whose KV is in the blocks. */
+  computedTokens = 0;
+  blockTable: number[] = [];
+  /** Identities of the full blocks known so far: the prompt's at once, the answer's as they fill. */
+  identities: BlockIdentity[] = [];
+  /** Leading blocks that are in the prefix cache through this sequence. */
+  storedBlocks = 0;
+
+  /** Of the first admission, for the account. */
+  firstCachedTokens: number | undefined;
+  startedAt: number | undefined;
+  accounted = false;
+
+  readonly #tokens: Int32Array;
+  #length: number;
+
+  constructor(request: PreprocessedRequest, seed: bigint, maxTokens: number) {
+    this.request = request;
+    this.seed = seed;
+    this.promptTokens = request.token_ids.length;
+    this.maxTokens = maxTokens;
+    this.#tokens = new Int32Array(maxTokens);
+    this.#tokens.set(request.token_ids);
+    this.#length = this.promptTokens;
+  }
+
+  /** Prompt and answer so far. */
+  get length(): number {
+    return this.#length;
+  }
+  get generatedTokens(): number {
+    return this.#length - this.promptTokens;
+  }
+  /** Tokens still to go through the model before the next one can be drawn. */
+  get pendingTokens(): number {
+    return this.#length - this.computedTokens;
+  }
+  slice(from: number, to: number): Int32Array {
+    return this.#tokens.slice(from, to);
+  }
+  append(token: number): void {
+    this.#tokens[this.#length++] = token;
+  }
+}

@@ -1,0 +1,3 @@
+export type { TokenStream } from './detokenizer.ts';
+export { loadTextCodec, type ChatMessage, type TextCodec } from './textCodec.ts';
+export { TextCodecError, type TextCodecErrorCode } from './textCodecError.ts';

@@ -1,0 +1,31 @@
+#include "arena.h"
+
+#include <sys/mman.h>
+
+#include <string>
+
+#include "model_error.h"
+
+namespace dynamo_labs::model {
+
+Arena::~Arena() {
+  if (base_) munmap(base_, capacity_);
+}
+
+void* Arena::allocate(size_t bytes) {
+  const size_t at = used_;
+  used_ += (bytes + 63) / 64 * 64;
+  if (measuring()) return nullptr;
+  if (used_ > capacity_) throw ModelError("INTERNAL", "weights", "the packing pass asked for more memory than the measuring pass");
+  return base_ + at;
+}
+
+void Arena::commit() {
+  capacity_ = used_ + 64;
+  used_ = 0;
+  void* base = mmap(nullptr, capacity_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) throw ModelError("OUT_OF_MEMORY", "weights", "cannot map " + std::to_string(capacity_) + " bytes");
+  base_ = static_cast<uint8_t*>(base);
+}
+
+} // namespace dynamo_labs::model

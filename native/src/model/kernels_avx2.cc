@@ -1,0 +1,13 @@
+#include <immintrin.h>
+
+#include "../util/half.h"
+#include "kernels.h"
+
+#define DYNAMO_LABS_KERNELS "avx2"
+
+// The namespace keeps this instruction set's functions from being merged with another's by the linker.
+namespace dynamo_labs::model::avx2 {
+#include "simd_avx2.h"
+
+#include "kernel_table.h"
+} // namespace dynamo_labs::model::avx2

@@ -1,0 +1,288 @@
+// The model engine's door to JavaScript: values become plain structs on the JS thread, work runs on the engine's own thread, promises settle back here.
+#include <napi.h>
+#include <sys/mman.h>
+
+#include <memory>
+
+#include "../model/engine.h"
+#include "napi_arguments.h"
+#include "napi_failure.h"
+#include "serial_worker.h"
+
+namespace dynamo_labs {
+
+namespace {
+
+using namespace model;
+
+constexpr size_t kPage = 4096;
+
+/** What the JS object and jobs in flight share. Member order: the worker ends before what its jobs use. */
+struct Host {
+  std::unique_ptr<Engine> engine;
+  Napi::ThreadSafeFunction settle;
+  std::unique_ptr<SerialWorker> worker = std::make_unique<SerialWorker>();
+
+  ~Host() {
+    if (engine) engine->cancel();
+    worker.reset();
+    settle.Release();
+  }
+};
+
+/** Runs `work` on the engine's thread and settles a promise with `result(env)` on the JS thread. The process stays alive meanwhile. */
+template <class Work, class Result> Napi::Value runAsync(Napi::Env env, const std::shared_ptr<Host>& host, Work work, Result result) {
+  struct Job {
+    std::shared_ptr<Host> host; // its last owner must be the JS thread, since it joins the worker
+    Napi::Promise::Deferred deferred;
+    Result result;
+    Failure failure;
+  };
+  auto* job = new Job{host, Napi::Promise::Deferred::New(env), std::move(result), {}};
+  const Napi::Value promise = job->deferred.Promise();
+  host->settle.Ref(env);
+  host->worker->post([job, work = std::move(work)]() mutable {
+    try {
+      work();
+    } catch (...) {
+      job->failure = Failure::current();
+    }
+    // When the environment is shutting down the call is refused; the job is left to the process's end.
+    job->host->settle.NonBlockingCall(job, [](Napi::Env env, Napi::Function, Job* job) {
+      const std::unique_ptr<Job> owned(job);
+      job->host->settle.Unref(env);
+      const Napi::HandleScope scope(env);
+      if (job->failure.set()) job->deferred.Reject(job->failure.toError(env).Value());
+      else job->deferred.Resolve(job->result(env));
+    });
+  });
+  return promise;
+}
+
+DType dtypeNamed(const Arguments& tensor) {
+  const std::string type = tensor.string("dtype");
+  for (DType candidate : {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_1})
+    if (type == name(candidate)) return candidate;
+  throw ModelError("UNSUPPORTED_TYPE", tensor.string("name"), "has type " + type + " (supported: F32, F16, BF16, Q8_0, Q4_1)");
+}
+
+ModelSpec readSpec(const Arguments& from) {
+  ModelSpec spec;
+  spec.vocab_size = from.integer("vocabSize");
+  spec.hidden_size = from.integer("hiddenSize");
+  spec.layers = from.integer("layers");
+  spec.heads = from.integer("heads");
+  spec.kv_heads = from.integer("kvHeads");
+  spec.head_dim = from.integer("headDim");
+  spec.ffn_size = from.integer("ffnSize");
+  spec.rms_eps = static_cast<float>(from.number("rmsEps"));
+  spec.attention_bias = from.boolean("attentionBias");
+  spec.qk_norm = from.boolean("qkNorm");
+  spec.tied_embedding = from.boolean("tiedEmbedding");
+  spec.max_position = from.integer("maxPosition");
+  spec.inverse_frequencies = from.float64s("inverseFrequencies");
+  return spec;
+}
+
+LoadRequest readLoadRequest(const Arguments& from) {
+  LoadRequest request;
+  request.spec = readSpec(Arguments(from.get("spec"), "spec"));
+  const Napi::Array files = from.array("files"), tensors = from.array("tensors");
+  for (uint32_t i = 0; i < files.Length(); i++) request.files.push_back(files.Get(i).ToString().Utf8Value());
+  for (uint32_t i = 0; i < tensors.Length(); i++) {
+    const Arguments tensor(tensors.Get(i), "tensors[]");
+    request.tensors.push_back({tensor.string("name"), tensor.integer("file"), tensor.offset("offset"), dtypeNamed(tensor), tensor.integer("rows"),
+                               tensor.integer("cols"), tensor.integer("interleavedHeads")});
+  }
+  request.block_tokens = from.integer("blockTokens");
+  request.threads = from.integer("threads");
+  if (from.has("kernels")) request.kernels = from.string("kernels");
+  return request;
+}
+
+Sampling readSampling(const Arguments& from) {
+  Sampling s;
+  s.temperature = static_cast<float>(from.number("temperature"));
+  if (from.has("topP")) s.top_p = static_cast<float>(from.number("topP"));
+  if (from.has("topK")) s.top_k = from.integer("topK");
+  s.seed = from.bigint("seed");
+  s.position = from.integer("position");
+  if (from.has("logprobs")) s.top_logprobs = from.integer("logprobs");
+  if (from.has("banned")) s.banned = from.int32s("banned");
+  return s;
+}
+
+std::vector<StepSlice> readSlices(const Napi::Value& value) {
+  if (!value.IsArray()) throw Napi::TypeError::New(value.Env(), "Expected `slices` to be an array");
+  const Napi::Array array = value.As<Napi::Array>();
+  std::vector<StepSlice> slices(array.Length());
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const Arguments from(array.Get(i), "slices[]");
+    slices[i].tokens = from.int32s("tokens");
+    slices[i].blocks = from.int32s("blocks");
+    slices[i].start = from.integer("start");
+    slices[i].wants_logits = from.has("logits") && from.boolean("logits");
+    if (from.has("sampling")) slices[i].sampling = readSampling(Arguments(from.get("sampling"), "sampling"));
+  }
+  return slices;
+}
+
+Napi::Object toObject(Napi::Env env, const StepResult& result) {
+  Napi::Object out = Napi::Object::New(env);
+  if (result.sampled) {
+    out.Set("token", result.sampled->token);
+    out.Set("logprob", result.sampled->logprob);
+    Napi::Array top = Napi::Array::New(env, result.sampled->top.size());
+    for (uint32_t i = 0; i < top.Length(); i++) {
+      Napi::Object entry = Napi::Object::New(env);
+      entry.Set("token", result.sampled->top[i].first);
+      entry.Set("logprob", result.sampled->top[i].second);
+      top.Set(i, entry);
+    }
+    out.Set("top", top);
+  }
+  if (!result.logits.empty()) {
+    Napi::Float32Array logits = Napi::Float32Array::New(env, result.logits.size());
+    std::copy(result.logits.begin(), result.logits.end(), logits.Data());
+    out.Set("logits", logits);
+  }
+  return out;
+}
+
+/** JS class `NativeModel`; see lib/native.ts. */
+class NativeModel : public Napi::ObjectWrap<NativeModel> {
+public:
+  static Napi::Function define(Napi::Env env) {
+    return DefineClass(env, "NativeModel",
+                       {InstanceMethod("attachPool", &NativeModel::attachPool), InstanceMethod("step", &NativeModel::step),
+                        InstanceMethod("dispose", &NativeModel::dispose), InstanceAccessor<&NativeModel::info>("info")});
+  }
+  explicit NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeModel>(info) {
+    if (info.Length() != 1 || !info[0].IsExternal()) throw Napi::TypeError::New(info.Env(), "NativeModel is made by loadModel");
+    host_ = *info[0].As<Napi::External<std::shared_ptr<Host>>>().Data();
+  }
+
+private:
+  Napi::Value info(const Napi::CallbackInfo& info) {
+    const Engine& engine = open(info.Env());
+    Napi::Object out = Napi::Object::New(info.Env());
+    out.Set("blockBytes", static_cast<double>(engine.layout().blockBytes()));
+    out.Set("layerBytes", static_cast<double>(engine.layout().layerElements() * 2));
+    out.Set("keyBytes", static_cast<double>(engine.layout().keyElements() * 2));
+    out.Set("blockTokens", engine.layout().block_tokens);
+    out.Set("weightBytes", static_cast<double>(engine.weightBytes()));
+    out.Set("kernels", engine.kernels().name);
+    return out;
+  }
+
+  Napi::Value attachPool(const Napi::CallbackInfo& info) {
+    const Engine& engine = open(info.Env());
+    refuseWhileBusy(info.Env());
+    if (!info[0].IsArrayBuffer()) throw Napi::TypeError::New(info.Env(), "Expected `pool` to be an ArrayBuffer");
+    Napi::ArrayBuffer buffer = info[0].As<Napi::ArrayBuffer>();
+    if (reinterpret_cast<uintptr_t>(buffer.Data()) % 64 != 0) throw Napi::RangeError::New(info.Env(), "Expected `pool` to begin at a 64-byte boundary");
+    const size_t blocks = buffer.ByteLength() / engine.layout().blockBytes();
+    if (blocks == 0 || blocks > 0x7fffffff) throw Napi::RangeError::New(info.Env(), "Expected `pool` to hold at least one block");
+    pool_ = {static_cast<uint16_t*>(buffer.Data()), static_cast<int>(blocks)};
+    pool_reference_ = Napi::Persistent(buffer);
+    return Napi::Number::New(info.Env(), static_cast<double>(blocks));
+  }
+
+  Napi::Value step(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    Engine& engine = open(env);
+    refuseWhileBusy(env);
+    auto slices = std::make_shared<std::vector<StepSlice>>(readSlices(info[0]));
+    try {
+      engine.check(*slices, pool_);
+    } catch (const ModelError&) {
+      throw Failure::current().toError(env);
+    }
+    auto results = std::make_shared<std::vector<StepResult>>();
+    busy_ = std::make_shared<bool>(true);
+    const std::shared_ptr<Napi::ObjectReference> self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
+    return runAsync(
+        env, host_,
+        [&engine, slices, results, pool = pool_, busy = busy_] {
+          const struct Done {
+            std::shared_ptr<bool> busy;
+            ~Done() { __atomic_store_n(busy.get(), false, __ATOMIC_RELEASE); }
+          } done{busy};
+          *results = engine.step(*slices, pool);
+        },
+        [results, self](Napi::Env env) -> Napi::Value {
+          Napi::Array out = Napi::Array::New(env, results->size());
+          for (uint32_t i = 0; i < results->size(); i++) out.Set(i, toObject(env, (*results)[i]));
+          return out;
+        });
+  }
+
+  Napi::Value dispose(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    if (!host_) {
+      const auto deferred = Napi::Promise::Deferred::New(env);
+      deferred.Resolve(env.Undefined());
+      return deferred.Promise();
+    }
+    host_->engine->cancel();
+    const Napi::Value promise = runAsync(env, host_, [] {}, [](Napi::Env env) { return env.Undefined(); });
+    host_.reset(); // the last job in flight frees it
+    pool_ = {};
+    return promise;
+  }
+
+  Engine& open(Napi::Env env) const {
+    if (host_) return *host_->engine;
+    throw Failure{"DISPOSED", "engine", "the model was disposed"}.toError(env);
+  }
+  void refuseWhileBusy(Napi::Env env) const {
+    if (busy_ && __atomic_load_n(busy_.get(), __ATOMIC_ACQUIRE)) throw Failure{"BUSY", "engine", "a step is in flight"}.toError(env);
+  }
+
+  std::shared_ptr<Host> host_;
+  std::shared_ptr<bool> busy_;
+  KvPool pool_;
+  Napi::Reference<Napi::ArrayBuffer> pool_reference_;
+};
+
+Napi::Value loadModel(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  auto* constructor = static_cast<Napi::FunctionReference*>(info.Data());
+  std::shared_ptr<LoadRequest> request;
+  try {
+    request = std::make_shared<LoadRequest>(readLoadRequest(Arguments(info[0], "options")));
+  } catch (const ModelError&) {
+    throw Failure::current().toError(env);
+  }
+  std::shared_ptr<Host> host = std::make_shared<Host>();
+  host->settle = Napi::ThreadSafeFunction::New(env, Napi::Function(), "dynamo_labs model", 0, 1);
+  host->settle.Unref(env);
+  Host* raw = host.get(); // the job itself holds the owner
+  return runAsync(
+      env, host, [raw, request] { raw->engine = std::make_unique<Engine>(*request); },
+      [host, constructor](Napi::Env env) mutable -> Napi::Value {
+        return constructor->New({Napi::External<std::shared_ptr<Host>>::New(env, &host)});
+      });
+}
+
+/** Zeroed pages outside V8's heap, for a KV pool. */
+Napi::Value allocatePages(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const double asked = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
+  if (!(asked >= 1 && asked <= 1e13)) throw Napi::RangeError::New(env, "Expected `bytes` to be a positive number");
+  const size_t bytes = static_cast<size_t>(asked), mapped = (bytes + kPage - 1) / kPage * kPage;
+  void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) throw Failure{"OUT_OF_MEMORY", "bytes", "cannot map " + std::to_string(mapped) + " bytes"}.toError(env);
+  return Napi::ArrayBuffer::New(env, data, bytes, [mapped](Napi::Env, void* data) { munmap(data, mapped); });
+}
+
+} // namespace
+
+void registerModel(Napi::Env env, Napi::Object exports) {
+  auto* constructor = new Napi::FunctionReference(Napi::Persistent(NativeModel::define(env)));
+  env.AddCleanupHook([](Napi::FunctionReference* reference) { delete reference; }, constructor);
+  exports.Set("loadModel", Napi::Function::New(env, loadModel, "loadModel", constructor));
+  exports.Set("allocatePages", Napi::Function::New(env, allocatePages, "allocatePages"));
+}
+
+} // namespace dynamo_labs
