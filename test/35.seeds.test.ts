@@ -121,6 +121,7 @@ describe.skipIf(seedsMissing !== undefined)('the seeds’ graphs, unchanged', ()
       if (seed === '002') {
         expect(output).toMatch(/"model": "Qwen\/Qwen2\.5-1\.5B-Instruct"/);
         expect(output).toMatch(/"role": "assistant"/);
+        expect(output).toContain('dynamo-labs:tiny standing in for Qwen/Qwen2.5-1.5B-Instruct');
       } else {
         const answer = output
           .split('\n')

@@ -128,7 +128,12 @@ export class NodeAgent {
 
   #catalogue(): ImageCatalogue {
     const { project, layout } = this.#config;
-    return ImageCatalogue.fromFile(path.join(project, 'assets/images/catalogue.yaml'), { project, cache: layout.cache, node: path.dirname(process.execPath) });
+    return ImageCatalogue.fromFile(path.join(project, 'assets/images/catalogue.yaml'), {
+      project,
+      cache: layout.cache,
+      node: path.dirname(process.execPath),
+      engineModel: process.env['DYNAMO_LABS_ENGINE_MODEL'] ?? '',
+    });
   }
 
   /** Ends sandboxes of pods that no node has any more, and removes folders that cannot be read. */
