@@ -56,6 +56,8 @@ class BackendProxyHandler(APIHandler):
         self._client = UnixHTTPClient(record.socket)
         headers = {name: self.request.headers[name] for name in _PASSED_ON if name in self.request.headers}
         headers["Authorization"] = f"Bearer {record.token}"
+        # Without it the backend may close before it has read the body, and writing that would fail.
+        headers["Connection"] = "keep-alive"
         # Answers come as they are: the browser and the backend are on one machine.
         headers["Accept-Encoding"] = "identity"
         request = HTTPRequest(

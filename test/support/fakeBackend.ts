@@ -106,7 +106,11 @@ export class FakeBackend implements AsyncDisposable {
     };
     if (action === 'hints') {
       changed({ hintsShown: Math.min(step.hintsShown + 1, step.hintsTotal) });
-      return void response.json({ index: step.hintsShown, total: step.hintsTotal, markdown: `Look at \`kubectl get pods\` first (hint ${step.hintsShown}).` });
+      return void response.json({
+        index: step.hintsShown - 1,
+        total: step.hintsTotal,
+        markdown: `Look at \`kubectl get pods\` first (hint ${step.hintsShown}).`,
+      });
     }
     if (action === 'solution') {
       changed({ solutionShown: true });

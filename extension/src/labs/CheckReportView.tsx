@@ -1,6 +1,7 @@
 import type { ReactElement } from 'react';
 
 import type { Assertion, CheckReport, Evidence } from '../protocol.ts';
+import { InlineCode } from './InlineCode.tsx';
 import { StateIcon, stateOfVerdict, stateWords } from './StateIcon.tsx';
 
 /** What a check looked at: each assertion with expected, observed, its own hint, and where it was seen. */
@@ -14,7 +15,7 @@ export function CheckReportView({ report }: { report: CheckReport }): ReactEleme
       </p>
       {report.error && (
         <p className="dl-Report-error">
-          <StateIcon state="error" label /> {report.error.message}
+          <StateIcon state="error" label /> <InlineCode text={report.error.message} />
         </p>
       )}
       {report.assertions.map((assertion) => (
@@ -34,25 +35,33 @@ function AssertionView({ assertion, evidence }: { assertion: Assertion; evidence
     <details className="dl-Assertion" open={assertion.verdict !== 'PASS'}>
       <summary>
         <StateIcon state={state} />
-        <span className="dl-Assertion-title">{assertion.title}</span>
+        <span className="dl-Assertion-title">
+          <InlineCode text={assertion.title} />
+        </span>
         <span className="dl-visuallyHidden">: {stateWords[state]}</span>
       </summary>
       <dl>
         <dt>Expected</dt>
-        <dd>{assertion.expected}</dd>
+        <dd>
+          <InlineCode text={assertion.expected} />
+        </dd>
         <dt>Observed</dt>
-        <dd>{assertion.observed}</dd>
+        <dd>
+          <InlineCode text={assertion.observed} />
+        </dd>
         {assertion.verdict !== 'PASS' && assertion.hint !== undefined && (
           <>
             <dt>Hint</dt>
-            <dd>{assertion.hint}</dd>
+            <dd>
+              <InlineCode text={assertion.hint} />
+            </dd>
           </>
         )}
       </dl>
       {evidence.map((item) => (
         <details key={item.id} className="dl-Evidence">
           <summary>
-            Evidence <code>{item.source}</code>
+            Seen at <code>{item.source}</code>
           </summary>
           <pre tabIndex={0}>{typeof item.data === 'string' ? item.data : JSON.stringify(item.data, null, 2)}</pre>
         </details>

@@ -3,6 +3,7 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { ReactElement } from 'react';
 
 import type { LabSummary } from '../protocol.ts';
+import { InlineCode } from './InlineCode.tsx';
 import { durationText, labProgress } from './labProgress.ts';
 import type { LabsModel } from './labsModel.ts';
 import { LabView, Progress } from './LabView.tsx';
@@ -26,7 +27,9 @@ export function LabsView(props: LabsViewProps): ReactElement {
         <div className="dl-Problem" role="alert">
           <StateIcon state="error" label />
           <div>
-            <p>{model.problem}</p>
+            <p>
+              <InlineCode text={model.problem} />
+            </p>
             <button className="dl-Link" onClick={() => void model.refresh()}>
               Try again
             </button>

@@ -132,7 +132,7 @@ export class LabsModel implements IDisposable {
   async showHint(ref: StepRef): Promise<void> {
     const { index, markdown } = await this.#act(ref, 'hint', () => this.#api.nextHint(ref.lab, ref.step));
     const known = [...this.hints(ref)];
-    known[index - 1] = markdown;
+    known[index] = markdown;
     this.#hints.set(key(ref), known);
     this.#changed.emit();
   }

@@ -1,6 +1,7 @@
 import { useState } from 'react';
 import type { ReactElement } from 'react';
 
+import { InlineCode } from '../labs/InlineCode.tsx';
 import { StateIcon } from '../labs/StateIcon.tsx';
 import { useSignal } from '../labs/useSignal.ts';
 import type { StepState } from '../protocol.ts';
@@ -38,7 +39,7 @@ export function TopologyView({ model }: { model: TopologyModel }): ReactElement 
       </div>
       {[...(problem === undefined ? [] : [problem]), ...(snapshot?.problems ?? [])].map((text) => (
         <p className="dl-Topology-problem" role="alert" key={text}>
-          <StateIcon state="error" label /> {text}
+          <StateIcon state="error" label /> <InlineCode text={text} />
         </p>
       ))}
       <div className="dl-Topology-body">

@@ -2,7 +2,7 @@ import dagre from '@dagrejs/dagre';
 
 import type { GraphView, PodView } from '../protocol.ts';
 
-export const podSize = { width: 264, height: 112 };
+export const podSize = { width: 272, height: 108 };
 const headingHeight = 44;
 const gapBetweenGraphs = 40;
 
@@ -48,12 +48,13 @@ export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
     const prefix = `${graph.namespace}/${graph.name}`;
     const pods = graph.components.flatMap((component) => component.pods.map((pod) => ({ component, pod, id: `${prefix}/${pod.name}` })));
     const edges = edgesOf(graph, prefix);
-    const drawing = new dagre.graphlib.Graph().setGraph({ rankdir: 'LR', nodesep: 24, ranksep: 150 }).setDefaultEdgeLabel(() => ({}));
+    const drawing = new dagre.graphlib.Graph().setGraph({ rankdir: 'LR', nodesep: 22, ranksep: 120 }).setDefaultEdgeLabel(() => ({}));
     for (const { id } of pods) drawing.setNode(id, { ...podSize });
     for (const { source, target } of edges) drawing.setEdge(source, target);
     dagre.layout(drawing);
-    const placed = pods.map(({ id, component, pod }) => {
-      const { x, y } = drawing.node(id);
+    const inOrder = placesInOrder(pods.map(({ id }) => drawing.node(id)));
+    const placed = pods.map(({ id, component, pod }, i) => {
+      const { x, y } = inOrder[i]!;
       return { id, graph: prefix, component: component.name, type: component.type, pod, x: x - podSize.width / 2, y: y - podSize.height / 2 };
     });
     const [minX, minY] = [Math.min(0, ...placed.map(({ x }) => x)), Math.min(...placed.map(({ y }) => y))];
@@ -64,6 +65,17 @@ export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
     top += headingHeight + height + gapBetweenGraphs;
   }
   return result;
+}
+
+/** Dagre may turn a column upside down; here the first pod of a column is always the topmost. */
+function placesInOrder(places: readonly { x: number; y: number }[]): { x: number; y: number }[] {
+  const columns = new Map<number, number[]>();
+  for (const { x, y } of places)
+    columns.set(
+      x,
+      [...(columns.get(x) ?? []), y].sort((a, b) => a - b),
+    );
+  return places.map(({ x }) => ({ x, y: columns.get(x)!.shift()! }));
 }
 
 function edgesOf(graph: GraphView, prefix: string): PlacedEdge[] {

@@ -111,7 +111,11 @@ async function send(options: ChatOptions, signal: AbortSignal): Promise<Response
     ...options.extra,
   };
   const url = new URL('/v1/chat/completions', options.frontend);
-  const headers = { 'content-type': 'application/json', ...(options.requestId === undefined ? {} : { 'x-request-id': options.requestId }), ...(options.workerId === undefined ? {} : { 'x-worker-instance-id': options.workerId }) };
+  const headers = {
+    'content-type': 'application/json',
+    ...(options.requestId === undefined ? {} : { 'x-request-id': options.requestId }),
+    ...(options.workerId === undefined ? {} : { 'x-worker-instance-id': options.workerId }),
+  };
   const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), signal }).catch((cause: Error) => {
     throw new KitError('CHAT_FAILED', `Nobody answers at ${url.origin}: ${reason(cause)}. Is the frontend ready, and is this its address?`, cause);
   });

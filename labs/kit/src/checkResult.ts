@@ -56,22 +56,22 @@ export class CheckResult extends Rich implements CheckReport {
     const evidence = this.evidence.filter((e) => a.evidence.includes(e.id));
     const cell = 'text-align:left;padding:1px 12px 1px 0;vertical-align:top;background:none;border:0';
     return html`<details ${a.verdict === 'PASS' ? '' : html`open`} style="margin-top:6px">
-      <summary style="cursor:pointer"><span style="color:${color}" aria-label="${word}">${icon}</span> ${a.title}</summary>
+      <summary style="cursor:pointer"><span style="color:${color}" aria-label="${word}">${icon}</span> ${code(a.title)}</summary>
       <table style="margin:4px 0 0 18px;font-size:inherit;border:0;border-collapse:collapse">
         <tbody>
           <tr style="background:none">
             <th scope="row" style="${cell};color:${theme.quiet};font-weight:normal">expected</th>
-            <td style="${cell}">${a.expected}</td>
+            <td style="${cell}">${code(a.expected)}</td>
           </tr>
           <tr style="background:none">
             <th scope="row" style="${cell};color:${theme.quiet};font-weight:normal">observed</th>
-            <td style="${cell}">${a.observed}</td>
+            <td style="${cell}">${code(a.observed)}</td>
           </tr>
           ${
             a.hint &&
             html`<tr style="background:none">
               <th scope="row" style="${cell};color:${theme.quiet};font-weight:normal">hint</th>
-              <td style="${cell}">${a.hint}</td>
+              <td style="${cell}">${code(a.hint)}</td>
             </tr>`
           }
           ${evidence.map(
@@ -85,4 +85,9 @@ export class CheckResult extends Rich implements CheckReport {
       </table>
     </details>`;
   }
+}
+
+/** Words between backticks as code, as in Markdown. */
+function code(text: string): Markup[] {
+  return text.split('`').map((part, i) => (i % 2 === 1 ? html`<code style="font-family:${theme.code}">${part}</code>` : html`${part}`));
 }

@@ -54,7 +54,7 @@ export class LabStep {
   /** The next hint of the step's ladder. */
   async hint(): Promise<LabText> {
     const { index, total, markdown } = await callBackend<{ index: number; total: number; markdown: string }>(`${this.route}/hints`, { method: 'POST' });
-    return new LabText(`Hint ${index} of ${total}`, markdown);
+    return new LabText(`Hint ${index + 1} of ${total}`, markdown);
   }
 
   async solution(): Promise<LabText> {

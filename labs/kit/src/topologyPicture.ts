@@ -17,7 +17,7 @@ const standalone: Palette = {
   warn: '#e65100',
 };
 
-const box = { width: 250, height: 62, gapX: 130, gapY: 18, margin: 14, title: 28 };
+const box = { width: 290, height: 62, gapX: 120, gapY: 18, margin: 14, title: 28 };
 
 /** Graphs as boxes: frontends left, everything they route to on the right, with requests on the edges. */
 export function topologyPicture(snapshot: TopologySnapshot): Picture {
@@ -94,7 +94,7 @@ function drawPod(pod: PodView, component: string, at: { x: number; y: number }, 
   return html`<g
     ><rect x="${at.x}" y="${at.y}" width="${box.width}" height="${box.height}" rx="4" fill="${palette.surface}" stroke="${color}" stroke-width="1.5" />
     <text x="${at.x + 10}" y="${at.y + 18}" font-weight="600" fill="${palette.text}">${component}</text>
-    <text x="${at.x + 10}" y="${at.y + 35}" fill="${palette.quiet}" font-size="11">${shorten(pod.name, 38)}</text>
+    <text x="${at.x + 10}" y="${at.y + 35}" fill="${palette.quiet}" font-size="11">${shorten(pod.name, 40)}</text>
     <text x="${at.x + 10}" y="${at.y + 52}" fill="${color}">${pod.ready ? '●' : '○'} ${facts}</text></g
   >`;
 }
@@ -104,5 +104,5 @@ function podState(pod: PodView): string {
 }
 
 function shorten(text: string, length: number): string {
-  return text.length <= length ? text : `${text.slice(0, 12)}…${text.slice(text.length - length + 13)}`;
+  return text.length <= length ? text : `${text.slice(0, 14)}…${text.slice(text.length - length + 15)}`;
 }
