@@ -1,0 +1,110 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { freePort } from '../backend/src/controlplane/freePort.ts';
+import { stateLayout } from '../backend/src/controlplane/index.ts';
+import { resolveNats } from '../backend/src/controlplane/natsServer.ts';
+import { createLogger } from '../backend/src/observability/index.ts';
+import { eventPlaneContract } from '../backend/src/runtime/eventPlane/eventPlane.contract.ts';
+import { NatsEventPlane } from '../backend/src/runtime/index.ts';
+import { eventually } from './support/servingGroup.ts';
+
+let program: string;
+let port: number;
+let server: ChildProcess | undefined;
+
+async function startServer(): Promise<void> {
+  const child = spawn(program, ['-a', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });
+  server = child;
+  let log = '';
+  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
+  await eventually(
+    async () => log,
+    (text) => text.includes('Server is ready'),
+  );
+}
+
+async function stopServer(): Promise<void> {
+  const child = server;
+  server = undefined;
+  if (child === undefined || child.exitCode !== null) return;
+  const closed = new Promise((resolve) => child.once('close', resolve));
+  child.kill('SIGKILL');
+  await closed;
+}
+
+const lines: string[] = [];
+const logger = createLogger({ target: 'test', write: (line) => lines.push(line) });
+const plane = (name: string): NatsEventPlane =>
+  new NatsEventPlane({ server: `nats://127.0.0.1:${port}`, name, subjectPrefix: 'namespace.dynamo.component.backend', logger });
+
+beforeAll(async () => {
+  program = await resolveNats(stateLayout(), { signal: AbortSignal.timeout(200_000), log: (line) => console.log(line) });
+  port = await freePort();
+  await startServer();
+});
+afterAll(stopServer);
+
+eventPlaneContract('nats', async () => ({
+  publisher: async () => plane('publisher'),
+  subscriber: async () => plane('subscriber'),
+  close: async () => {},
+}));
+
+describe('NATS event plane', () => {
+  it('survives the loss of its server, says so, and reports what may have been missed', async () => {
+    const [publisher, subscriber] = [plane('publisher'), plane('subscriber')];
+    const seen: string[] = [];
+    let interruptions = 0;
+    const subscription = subscriber.subscribe({
+      topic: 'kv-events',
+      onMessage: (payload) => seen.push(new TextDecoder().decode(payload)),
+      onInterruption: () => (interruptions += 1),
+    });
+    subscription.add(publisher.channel());
+    const say = (text: string): void => publisher.publish('kv-events', new TextEncoder().encode(text));
+    await eventually(
+      async () => {
+        say('before');
+        return seen;
+      },
+      (all) => all.includes('before'),
+    );
+    await stopServer();
+    await eventually(
+      async () => [publisher.state.connected, subscriber.state.connected],
+      (connected) => connected.every((one) => !one),
+    );
+    expect(publisher.state.problem).toBe('the connection ended');
+    expect(lines.join('')).toContain('Serving goes on; KV events are not delivered.');
+    say('lost or late');
+    await startServer();
+    await eventually(
+      async () => [publisher.state.connected, subscriber.state.connected],
+      (connected) => connected.every(Boolean),
+    );
+    await eventually(
+      async () => {
+        say('after');
+        return seen;
+      },
+      (all) => all.includes('after'),
+    );
+    expect(interruptions).toBeGreaterThan(0);
+    expect(subscriber.state.reconnects).toBeGreaterThan(0);
+    await publisher.close();
+    await subscriber.close();
+  });
+
+  it('waits for a server that is not there yet, and delivers what was published meanwhile', async () => {
+    await stopServer();
+    const publisher = plane('early');
+    publisher.publish('kv-events', new TextEncoder().encode('early'));
+    expect(publisher.state).toMatchObject({ connected: false, published: 0 });
+    await startServer();
+    await eventually(
+      async () => publisher.state,
+      ({ connected, published }) => connected && published === 1,
+    );
+    await publisher.close();
+  });
+});
