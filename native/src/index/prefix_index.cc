@@ -1,0 +1,89 @@
+#include "prefix_index.h"
+
+#include "block_hash.h"
+
+namespace dynamo_labs::index {
+
+namespace {
+
+constexpr size_t kPrefetchAhead = 8;
+
+/** Dynamo #4394: such an event once ended its indexer for every later request. */
+bool namesItselfAsParent(std::optional<uint64_t> parent, const uint64_t* engine, size_t count) {
+  if (count > 0 && parent == engine[0]) return true;
+  for (size_t at = 1; at < count; at++) {
+    if (engine[at] == engine[at - 1]) return true;
+  }
+  return false;
+}
+
+} // namespace
+
+StoreStatus PrefixIndex::store(uint32_t slot, std::optional<uint64_t> parent, const uint64_t* engine, const uint64_t* local, size_t count,
+                               std::optional<uint64_t> parent_sequence) {
+  if (namesItselfAsParent(parent, engine, count)) return StoreStatus::kSelfParent;
+  std::optional<uint64_t> previous;
+  if (parent) {
+    previous = sequenceOf(slot, *parent);
+    if (!previous) previous = parent_sequence;
+    if (!previous) return StoreStatus::kOrphan;
+  }
+  if (slot >= known_.size()) known_.resize(slot + 1);
+  FlatMap<uint64_t>& known = known_[slot];
+  for (size_t at = 0; at < count; at++) {
+    if (at + kPrefetchAhead < count) known.prefetch(engine[at + kPrefetchAhead]);
+    const uint64_t sequence = previous ? sequenceHash(*previous, local[at]) : local[at];
+    holders_.prefetch(sequence);
+    const auto [entry, made] = known.insert(engine[at]);
+    if (!made && *entry != sequence) holders_.release(slot, *entry);
+    *entry = sequence;
+    holders_.hold(slot, sequence);
+    previous = sequence;
+  }
+  return StoreStatus::kOk;
+}
+
+size_t PrefixIndex::remove(uint32_t slot, const uint64_t* engine, size_t count) {
+  if (slot >= known_.size()) return count;
+  FlatMap<uint64_t>& known = known_[slot];
+  size_t missing = 0;
+  for (size_t at = 0; at < count; at++) {
+    if (at + kPrefetchAhead < count) known.prefetch(engine[at + kPrefetchAhead]);
+    const uint64_t* found = known.find(engine[at]);
+    if (found == nullptr) {
+      missing++;
+      continue;
+    }
+    const uint64_t sequence = *found;
+    known.erase(engine[at]);
+    holders_.release(slot, sequence);
+  }
+  return missing;
+}
+
+size_t PrefixIndex::clear(uint32_t slot) {
+  if (slot >= known_.size()) return 0;
+  const size_t before = holders_.holdings();
+  known_[slot].forEach([&](uint64_t, uint64_t sequence) { holders_.release(slot, sequence); });
+  known_[slot] = FlatMap<uint64_t>();
+  return before - holders_.holdings();
+}
+
+size_t PrefixIndex::matchFrom(uint32_t slot, const uint64_t* sequence, size_t count, size_t start) const {
+  size_t end = start;
+  while (end < count && holders_.has(slot, sequence[end])) end++;
+  return end - start;
+}
+
+std::optional<uint64_t> PrefixIndex::sequenceOf(uint32_t slot, uint64_t engine) const {
+  const uint64_t* found = slot < known_.size() ? known_[slot].find(engine) : nullptr;
+  return found == nullptr ? std::nullopt : std::optional<uint64_t>(*found);
+}
+
+size_t PrefixIndex::bytes() const {
+  size_t bytes = holders_.bytes() + known_.capacity() * sizeof(FlatMap<uint64_t>);
+  for (const auto& known : known_) bytes += known.bytes();
+  return bytes;
+}
+
+} // namespace dynamo_labs::index
