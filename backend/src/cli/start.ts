@@ -3,11 +3,11 @@ import { parseArgs } from 'node:util';
 import { Progress } from '../../../scripts/setup/progress.mjs';
 import { isAlive, type ProcessEvent, readRecord, StackRunningError, startLocalStack, stateLayout, type StateLayout } from '../controlplane/index.ts';
 import { prepareAssets } from './prepareAssets.ts';
-import { numberOption, podNetOption } from './startOptions.ts';
+import { numberOption, partsOption, podNetOption } from './startOptions.ts';
 
 /** Runs the whole stack in the foreground until Ctrl-C, SIGTERM or `npm stop`. */
 export async function start(args: string[], signal: AbortSignal): Promise<number> {
-  const { values } = parseArgs({ args, options: { nodes: { type: 'string' }, gpus: { type: 'string' } } });
+  const { values } = parseArgs({ args, options: { nodes: { type: 'string' }, gpus: { type: 'string' }, parts: { type: 'string' } } });
   const layout = stateLayout();
   if (await tellIfRunning(layout)) return 0;
   const began = performance.now();
@@ -21,7 +21,7 @@ export async function start(args: string[], signal: AbortSignal): Promise<number
     const stack = await startLocalStack({
       layout,
       binaries: kubernetes,
-      parts: ['controlplane', 'nodeagent', 'operator', 'backend', 'jupyter'],
+      parts: partsOption(values.parts),
       nodes: numberOption('--nodes', values.nodes ?? process.env['DYNAMO_LABS_NODES'], 1, 64),
       gpus: numberOption('--gpus', values.gpus ?? process.env['DYNAMO_LABS_GPUS'], 8, 1024),
       nodePortAddress: process.env['DYNAMO_LABS_NODEPORT_ADDRESS'] ?? '127.0.0.1',

@@ -5,8 +5,8 @@ export { type LocalStack, type LocalStackOptions, startLocalStack, type StackPar
 export { PortBusyError } from './freePort.ts';
 export type { ProcessEvent } from './managedProcess.ts';
 export { ProcessStartError } from './processError.ts';
-export { projectDir, pythonBin } from './projectPaths.ts';
-export { isAlive } from './processIdentity.ts';
+export { nodeArgv, projectDir, pythonBin } from './projectPaths.ts';
+export { identityOf, isAlive } from './processIdentity.ts';
 export { StackRunningError } from './stackLock.ts';
 export { type StackStep, timed } from './stackStep.ts';
 export { stateLayout, type StateLayout } from './stateLayout.ts';
