@@ -34,6 +34,11 @@ export class CommandLine extends ArgumentParser {
     return { ...(this.parse_args(words) as Record<string, unknown>) };
   }
 
+  /** Like `read`, with flags between the positional arguments. */
+  readIntermixed(argv: readonly string[]): Record<string, unknown> {
+    return { ...(this.parse_intermixed_args([...argv]) as Record<string, unknown>) };
+  }
+
   /** Ends the way argparse reports a wrong value. */
   refuse(message: string): never {
     this.error(message);
