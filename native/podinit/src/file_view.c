@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -18,8 +19,8 @@
 /* Directories with programs and libraries; symbolic links among them are copied as links. */
 static const char *const program_directories[] = {"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "opt", "nix", "gnu"};
 
-/* The host's /etc is bound here, and /etc is full of links to it: one mount instead of one per entry. */
-#define HOST_ETC "/.host-etc"
+/* Where directories of the host are bound whose own place is taken by a directory of links to them. */
+#define LINKED_DIRECTORIES "/.host"
 
 /* Entries of the host's /etc that a pod has of its own, or must not see. */
 static const char *const own_or_secret[] = {"resolv.conf", "hosts",    "hostname", "nsswitch.conf", "mtab",      "shadow",
@@ -38,37 +39,37 @@ static const char *inside(const struct spec *spec, const char *path)
 }
 
 /* mkdir -p; a path that exists as anything is fine. */
-static void make_directories(const char *path)
+static int make_directories(const char *path)
 {
     char partial[PATH_MAX];
-    snprintf(partial, sizeof partial, "%s", path);
+    snprintf(partial, sizeof partial, "%s/", path);
     for (char *slash = strchr(partial + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        if (mkdir(partial, 0755) < 0 && errno != EEXIST && errno != EROFS)
-            fail("make directory %s", partial);
+        if (mkdir(partial, 0755) < 0 && errno != EEXIST)
+            return -1;
         *slash = '/';
     }
-    if (mkdir(partial, 0755) < 0 && errno != EEXIST)
-        fail("make directory %s", partial);
+    return 0;
 }
 
 static void make_directory(const struct spec *spec, const char *path, mode_t mode)
 {
-    make_directories(inside(spec, path));
-    if (chmod(inside(spec, path), mode) < 0)
-        fail("set the mode of %s", path);
+    if (make_directories(inside(spec, path)) < 0 || chmod(inside(spec, path), mode) < 0)
+        fail("make directory %s", path);
 }
 
-static void make_empty_file(const char *path)
+/* A file or directory to mount on, with the directories above it. */
+static int make_mount_point(const char *path, bool is_directory)
 {
     char parent[PATH_MAX];
+    if (is_directory)
+        return make_directories(path);
     snprintf(parent, sizeof parent, "%s", path);
     *strrchr(parent, '/') = '\0';
-    make_directories(parent);
+    if (make_directories(parent) < 0)
+        return -1;
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0)
-        fail("make mount point %s", path);
-    close(fd);
+    return fd < 0 ? -1 : close(fd);
 }
 
 /* Kernels before 5.12 have no mount_setattr; there the mount itself (not what is mounted below it) becomes read-only. */
@@ -97,19 +98,78 @@ static int make_read_only(const char *path)
     return mount(NULL, path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY | flags, NULL);
 }
 
+static bool is_own_or_secret(const char *name)
+{
+    for (size_t i = 0; i < sizeof own_or_secret / sizeof *own_or_secret; i++)
+        if (strcmp(name, own_or_secret[i]) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * Makes the directory `path` (in the new root) writable without touching the host: a fresh directory takes its place, full of
+ * links to its entries. One mount, where one per entry would be needed to get at the same.
+ */
+static void link_entries(const struct spec *spec, const char *source, const char *path, bool is_etc)
+{
+    static int count;
+    char real[PATH_MAX], place[PATH_MAX], name[32], up[PATH_MAX] = "";
+    snprintf(name, sizeof name, LINKED_DIRECTORIES "/%d", count++);
+    make_directory(spec, name, 0755);
+    snprintf(real, sizeof real, "%s", inside(spec, name));
+    if (realpath(inside(spec, path), place) == NULL)
+        fail("find %s", path);
+    if (mount(source, real, NULL, MS_BIND | MS_REC, NULL) < 0 || make_read_only(real) < 0)
+        fail("bind %s", path);
+    if (mount("tmpfs", place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)
+        fail("mount %s", path);
+    /* Relative links: they must lead to the same files before and after this tree has become the root. */
+    for (const char *step = place + strlen(spec->root); (step = strchr(step, '/')) != NULL; step++)
+        strncat(up, "../", sizeof up - strlen(up) - 1);
+    DIR *directory = opendir(real);
+    if (directory == NULL)
+        fail("read %s", path);
+    struct dirent *entry;
+    while ((entry = readdir(directory)) != NULL) {
+        char link[PATH_MAX], target[PATH_MAX];
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || (is_etc && is_own_or_secret(entry->d_name)))
+            continue;
+        if (snprintf(link, sizeof link, "%s/%s", place, entry->d_name) >= (int)sizeof link ||
+            snprintf(target, sizeof target, "%s%s/%s", up, name + 1, entry->d_name) >= (int)sizeof target || symlink(target, link) < 0)
+            fail("make link %s/%s", path, entry->d_name);
+    }
+    closedir(directory);
+}
+
+/* The mount point lies in a read-only directory of the host: that directory, as deep down as it exists, becomes one of links. */
+static void open_up(const struct spec *spec, const char *target)
+{
+    char parent[PATH_MAX], host[PATH_MAX];
+    struct stat status;
+    snprintf(parent, sizeof parent, "%s", target);
+    do
+        *strrchr(parent, '/') = '\0';
+    while (parent[0] != '\0' && stat(inside(spec, parent), &status) < 0);
+    if (parent[0] == '\0')
+        fail("make mount point %s", target);
+    snprintf(host, sizeof host, "%s", inside(spec, parent));
+    link_entries(spec, host, parent, false);
+}
+
 static void bind_into(const struct spec *spec, const char *source, const char *target, bool read_only)
 {
-    struct stat status;
+    struct stat status, existing;
     if (stat(source, &status) < 0)
         fail("mount source %s", source);
-    const char *path = inside(spec, target);
-    struct stat existing;
-    if (stat(path, &existing) < 0) {
-        if (S_ISDIR(status.st_mode))
-            make_directories(path);
-        else
-            make_empty_file(path);
+    const bool is_directory = S_ISDIR(status.st_mode);
+    if (stat(inside(spec, target), &existing) < 0 && make_mount_point(inside(spec, target), is_directory) < 0) {
+        if (errno != EROFS)
+            fail("make mount point %s", target);
+        open_up(spec, target);
+        if (make_mount_point(inside(spec, target), is_directory) < 0)
+            fail("make mount point %s", target);
     }
+    const char *path = inside(spec, target);
     if (mount(source, path, NULL, MS_BIND | MS_REC, NULL) < 0)
         fail("mount %s at %s", source, target);
     if (read_only && make_read_only(path) < 0)
@@ -137,32 +197,10 @@ static void bind_programs(const struct spec *spec)
     }
 }
 
-static bool is_own_or_secret(const char *name)
-{
-    for (size_t i = 0; i < sizeof own_or_secret / sizeof *own_or_secret; i++)
-        if (strcmp(name, own_or_secret[i]) == 0)
-            return true;
-    return false;
-}
-
 static void link_etc(const struct spec *spec)
 {
     make_directory(spec, "/etc", 0755);
-    bind_into(spec, "/etc", HOST_ETC, true);
-    DIR *directory = opendir("/etc");
-    if (directory == NULL)
-        fail("read /etc");
-    struct dirent *entry;
-    while ((entry = readdir(directory)) != NULL) {
-        char path[PATH_MAX], target[PATH_MAX];
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || is_own_or_secret(entry->d_name))
-            continue;
-        snprintf(path, sizeof path, "/etc/%s", entry->d_name);
-        snprintf(target, sizeof target, "..%s/%s", HOST_ETC, entry->d_name);
-        if (symlink(target, inside(spec, path)) < 0)
-            fail("make link %s", path);
-    }
-    closedir(directory);
+    link_entries(spec, "/etc", "/etc", true);
     if (symlink("../proc/self/mounts", inside(spec, "/etc/mtab")) < 0)
         fail("make link /etc/mtab");
 }
@@ -197,8 +235,14 @@ static void mount_kernel_files(const struct spec *spec)
         bind_into(spec, "/sys", "/sys", true);
 }
 
-void file_view_enter(const struct spec *spec)
+void file_view_enter(const struct spec *given)
 {
+    static char root[PATH_MAX];
+    struct spec own = *given, *spec = &own;
+    /* Without links in it, so that link_entries() can tell how deep it is. */
+    if (realpath(given->root, root) == NULL)
+        fail("find %s", given->root);
+    own.root = root;
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         fail("make mounts private");
     if (mount("tmpfs", spec->root, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755") < 0)

@@ -5,11 +5,11 @@
 #include "spec.h"
 
 /*
- * Builds the container's root on `spec->root` and makes it the root of this process, which must be alone in a new mount
+ * Builds the container's root on `given->root` and makes it the root of this process, which must be alone in a new mount
  * namespace. The host's programs (/usr, /opt, …) are there read-only; /etc is made of links to the host's, without its
  * secrets and without what a pod has of its own; /tmp, /root, /run, /var, /workspace are empty and writable; everything
- * else of the host, above all people's home directories, is absent unless `spec->mounts` names it.
+ * else of the host, above all people's home directories, is absent unless `given->mounts` names it.
  */
-void file_view_enter(const struct spec *spec);
+void file_view_enter(const struct spec *given);
 
 #endif

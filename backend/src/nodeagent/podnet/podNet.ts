@@ -46,6 +46,8 @@ export interface ExitStatus {
   /** Exit code; 128 + n for a signal n. */
   exitCode: number;
   signal?: number;
+  /** RFC 3339; present when the end was read from an exit record (adopted processes). */
+  finishedAt?: string;
 }
 
 /**
