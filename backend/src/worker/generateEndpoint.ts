@@ -16,7 +16,8 @@ export interface GenerateEndpointOptions {
 const request = z.object({
   request_id: z.string().min(1),
   model: z.string(),
-  token_ids: z.array(z.number().int().nonnegative()).min(1),
+  // The engine looks at every token; looking twice at a long prompt would hold up the event loop.
+  token_ids: z.custom<number[]>((value) => Array.isArray(value) && value.length > 0, 'must be a list of at least one token id'),
   stop_conditions: z.object({
     max_tokens: z.number().int().positive(),
     min_tokens: z.number().int().nonnegative().optional(),
