@@ -14,6 +14,8 @@ import { loadRecords, removeRecord } from './pods/podRecord.ts';
 import { ServiceWatch, startClusterDns, startServiceProxy, type PodNet } from './podnet/index.ts';
 import { EgressServer } from './server/egressServer.ts';
 import { KubeletServer } from './server/kubeletServer.ts';
+import { ClaimProvisioner } from './storage/claimProvisioner.ts';
+import { ensureStorageClasses } from './storage/storageClasses.ts';
 import { ServiceAccountTokens } from './volumes/serviceAccountToken.ts';
 
 /** All virtual nodes of this machine in one process, on one pod network. */
@@ -53,6 +55,7 @@ export class NodeAgent {
     await this.#podNet.start(signal);
     await this.#services.start();
     await this.#serveServices();
+    await this.#provisionClaims();
     const { version } = await this.#client
       .json<{ version?: string; gitVersion: string }>({ path: '/version' })
       .then((answer) => ({ version: answer.gitVersion }));
@@ -124,6 +127,13 @@ export class NodeAgent {
     });
     const dns = await startClusterDns({ services: this.#services, podNet: this.#podNet });
     this.onStop(() => Promise.all([proxy[Symbol.asyncDispose](), dns[Symbol.asyncDispose]()]));
+  }
+
+  async #provisionClaims(): Promise<void> {
+    await ensureStorageClasses(this.#client);
+    const provisioner = new ClaimProvisioner({ client: this.#client, home: this.#config.layout.home, log: this.#log });
+    this.onStop(() => provisioner.stop());
+    await provisioner.start();
   }
 
   #catalogue(): ImageCatalogue {

@@ -40,7 +40,7 @@ async function forward(sandbox: PodSandbox, port: number, data: Duplex, report: 
     upstream = await sandbox.dialLocal(port, AbortSignal.timeout(dialTimeoutMs));
   } catch (error) {
     report(dialFailure(port, error));
-    data.destroy();
+    data.resume().end();
     return;
   }
   upstream.on('error', () => data.destroy());
