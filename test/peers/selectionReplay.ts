@@ -1,5 +1,5 @@
 import { localBlockHashes, sequenceHashes } from '../../backend/src/protocol/blockHash.ts';
-import type { KvCacheEventData, RouterWeights, StorageTier } from '../../backend/src/protocol/index.ts';
+import type { CandidateScore, KvCacheEventData, RouterWeights, StorageTier } from '../../backend/src/protocol/index.ts';
 import { effectiveCachedTokens, KvRouter } from '../../backend/src/router/index.ts';
 
 /** What `test/peers/record_dynamo_selection.py` writes: random states and what Dynamo's SelectionService made of them. */
@@ -120,9 +120,7 @@ class ScenarioReplay {
     );
     compare(
       'potential prefill tokens',
-      candidates.map(
-        (candidate) => candidate.active_prefill_tokens + Math.max(tokens.length - effectiveCachedTokens(candidate, this.#router.weights, this.#blockSize), 0),
-      ),
+      candidates.map((candidate) => candidate.active_prefill_tokens + Math.max(tokens.length - cachedTokens(candidate, this.#router, this.#blockSize), 0)),
       prefillTokens,
     );
     compare(
@@ -162,4 +160,9 @@ class ScenarioReplay {
   #tokens(path: number[]): number[] {
     return path.flatMap((block) => Array.from({ length: this.#blockSize }, (_, i) => block * this.#blockSize + i));
   }
+}
+
+function cachedTokens({ overlap_blocks, host_overlap_blocks = 0, disk_overlap_blocks = 0 }: CandidateScore, { weights }: KvRouter, blockSize: number): number {
+  const inputs = { deviceOverlapBlocks: overlap_blocks, hostOverlapBlocks: host_overlap_blocks, diskOverlapBlocks: disk_overlap_blocks };
+  return effectiveCachedTokens(inputs, weights, blockSize);
 }

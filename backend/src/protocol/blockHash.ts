@@ -29,6 +29,7 @@ export async function initBlockHash(): Promise<void> {}
 
 /** The seed of local hashes: 1337, plus a hash of each name that is set (wrapping). */
 export function localHashSeed(scope: HashScope = {}): bigint {
+  if (!scope.loraName && !scope.cacheSalt) return BLOCK_HASH_SEED;
   const utf8 = new TextEncoder();
   const lora = scope.loraName ? xxh3(utf8.encode(scope.loraName), 0n) : 0n;
   const salt = scope.cacheSalt ? xxh3(utf8.encode(scope.cacheSalt), 1n) : 0n;

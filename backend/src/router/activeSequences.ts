@@ -31,6 +31,8 @@ interface SlotLoad {
   prefillTokens: number;
   outputBlocks: number;
   requests: number;
+  /** Distinct prompt blocks, kept here because every decision reads it for every worker. */
+  promptBlocks: number;
 }
 
 /**
@@ -67,6 +69,7 @@ export class ActiveSequences {
     load.requests++;
     load.prefillTokens += request.prefillTokens;
     this.#blocks.acquire(request.slot.slot, request.sequence);
+    load.promptBlocks = this.#blocks.count(request.slot.slot);
     return true;
   }
 
@@ -105,6 +108,7 @@ export class ActiveSequences {
     load.requests--;
     load.outputBlocks -= request.outputBlocks;
     this.#blocks.release(request.slot.slot, request.sequence);
+    load.promptBlocks = this.#blocks.count(request.slot.slot);
     if (load.requests === 0) this.#slots.delete(request.slot.slot);
     return true;
   }
@@ -126,7 +130,7 @@ export class ActiveSequences {
   loadOf(slot: number): WorkerLoad {
     const load = this.#slots.get(slot);
     if (!load) return { activePrefillTokens: 0, activeDecodeBlocks: 0, activeRequests: 0 };
-    return { activePrefillTokens: load.prefillTokens, activeDecodeBlocks: this.#blocks.count(slot) + load.outputBlocks, activeRequests: load.requests };
+    return { activePrefillTokens: load.prefillTokens, activeDecodeBlocks: load.promptBlocks + load.outputBlocks, activeRequests: load.requests };
   }
 
   /** For each slot: leading blocks of this prompt that running requests use already. Overwrites `shared`. */
@@ -136,7 +140,7 @@ export class ActiveSequences {
 
   #load(slot: number): SlotLoad {
     let load = this.#slots.get(slot);
-    if (!load) this.#slots.set(slot, (load = { prefillTokens: 0, outputBlocks: 0, requests: 0 }));
+    if (!load) this.#slots.set(slot, (load = { prefillTokens: 0, outputBlocks: 0, requests: 0, promptBlocks: 0 }));
     return load;
   }
 }

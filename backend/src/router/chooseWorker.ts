@@ -1,10 +1,11 @@
-import type { CandidateScore, RouterMode } from '../protocol/index.ts';
+import type { RouterMode } from '../protocol/index.ts';
 import type { SeededRandom } from './seededRandom.ts';
 import { minimumCost, selectByCost, type Selection } from './selection.ts';
 
-/** Everything a mode may look at. `turn` counts routed requests: round-robin's only state. */
+/** Everything a mode may look at, by candidate index. `turn` counts routed requests: round-robin's only state. */
 export interface Choice {
-  candidates: readonly CandidateScore[];
+  costs: Float64Array;
+  activeRequests: Float64Array;
   turn: number;
   temperature: number;
   random: SeededRandom;
@@ -12,31 +13,23 @@ export interface Choice {
 
 type Chooser = (choice: Choice) => Selection;
 
-const byTurn: Chooser = ({ candidates, turn }) => only(turn % candidates.length);
+const byTurn: Chooser = ({ costs, turn }) => only(turn % costs.length);
 
-const drawn: Chooser = ({ candidates, random }) => only(random.below(candidates.length));
+const drawn: Chooser = ({ costs, random }) => only(random.below(costs.length));
 
-const leastLoaded: Chooser = ({ candidates, random }) =>
-  minimumCost(
-    candidates.map((candidate) => candidate.active_requests),
-    random,
-  );
+const leastLoaded: Chooser = ({ activeRequests, random }) => minimumCost(activeRequests, random);
 
 /** Two different candidates drawn at random; the one with fewer running requests. */
-const powerOfTwo: Chooser = ({ candidates, random }) => {
-  if (candidates.length === 1) return only(0);
-  const first = random.below(candidates.length);
-  const second = (first + 1 + random.below(candidates.length - 1)) % candidates.length;
-  const fewer = minimumCost([candidates[first]!.active_requests, candidates[second]!.active_requests], random);
+const powerOfTwo: Chooser = ({ activeRequests, random }) => {
+  const count = activeRequests.length;
+  if (count === 1) return only(0);
+  const first = random.below(count);
+  const second = (first + 1 + random.below(count - 1)) % count;
+  const fewer = minimumCost([activeRequests[first]!, activeRequests[second]!], random);
   return { index: fewer.index === 0 ? first : second, tied: fewer.tied.map((index) => (index === 0 ? first : second)) };
 };
 
-const byCost: Chooser = ({ candidates, temperature, random }) =>
-  selectByCost(
-    candidates.map((candidate) => candidate.cost ?? 0),
-    temperature,
-    random,
-  );
+const byCost: Chooser = ({ costs, temperature, random }) => selectByCost(costs, temperature, random);
 
 function only(index: number): Selection {
   return { index, tied: [index] };

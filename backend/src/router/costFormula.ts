@@ -1,4 +1,3 @@
-import type { CandidateScore } from '../protocol/index.ts';
 import type { WorkerLoad } from './activeSequences.ts';
 import type { ResolvedWeights } from './routerWeights.ts';
 
@@ -24,69 +23,111 @@ export interface CostContext {
   weights: ResolvedWeights;
 }
 
+/** Lower `cost` is better; in blocks. It is the sum of `terms`, in their order. */
 export interface Cost {
-  /** Lower is better; in blocks. The sum of `terms`, in their order. */
   cost: number;
   terms: Record<string, number>;
   /** What the terms were made of, for the explanation. */
   factors: Record<string, number>;
 }
 
-export type CostFormula = (inputs: CostInputs, context: CostContext) => Cost;
+export interface CostFormula {
+  /** The number that decides: called for every worker of every request. */
+  cost(inputs: CostInputs, context: CostContext): number;
+  /** The same number with all that went into it. */
+  explain(inputs: CostInputs, context: CostContext): Cost;
+}
 
 /** docs/router/kv_cache_routing.md of 0.8: lower `overlap_score_weight * prefill_blocks + decode_blocks` wins. */
-function dynamo08(inputs: CostInputs, { islTokens, blockSize, weights }: CostContext): Cost {
+const dynamo08: CostFormula = {
+  cost: (inputs, context) => context.weights.overlap_score_weight * potentialPrefillBlocks(inputs, context) + decodeBlocks(inputs),
+  explain(inputs, context) {
+    const prefillCost = context.weights.overlap_score_weight * potentialPrefillBlocks(inputs, context);
+    return {
+      cost: dynamo08.cost(inputs, context),
+      terms: { prefill_cost_blocks: prefillCost, decode_cost_blocks: decodeBlocks(inputs) },
+      factors: { potential_prefill_blocks: potentialPrefillBlocks(inputs, context) },
+    };
+  },
+};
+
+function potentialPrefillBlocks(inputs: CostInputs, { islTokens, blockSize }: CostContext): number {
   const uncachedTokens = Math.max(islTokens - inputs.deviceOverlapBlocks * blockSize, 0);
-  const prefillBlocks = (inputs.activePrefillTokens + uncachedTokens) / blockSize;
-  const prefillCost = weights.overlap_score_weight * prefillBlocks;
-  const decodeCost = inputs.activeDecodeBlocks + inputs.additionalDecodeBlocks;
-  return {
-    cost: prefillCost + decodeCost,
-    terms: { prefill_cost_blocks: prefillCost, decode_cost_blocks: decodeCost },
-    factors: { uncached_tokens: uncachedTokens, potential_prefill_blocks: prefillBlocks },
-  };
+  return (inputs.activePrefillTokens + uncachedTokens) / blockSize;
 }
 
 /** lib/kv-router/src/scheduling/selector (1.6): backlog plus prompt, less credit for what is cached, plus decode load. */
-function linear(inputs: CostInputs, { islTokens, blockSize, minActivePrefillTokens, weights }: CostContext): Cost {
-  const cachedTokens = inputs.deviceOverlapBlocks * blockSize;
-  // More cached than asked for happens only with stale state; Dynamo then counts the cached tokens.
-  const rawPrefillBlocks = (inputs.activePrefillTokens + Math.max(islTokens, cachedTokens)) / blockSize;
-  // Backlog above the least loaded worker, in requests of this size; a block that is only begun counts whole here.
-  const backlog = (inputs.activePrefillTokens - minActivePrefillTokens) / blockSize / Math.ceil(islTokens / blockSize);
-  const decay = overlapCreditDecay(backlog, weights);
-  const deviceCredit = weights.overlap_score_credit * decay * inputs.deviceOverlapBlocks;
-  // Credit 0 means that Dynamo does not ask its index at all, so the lower tiers count for nothing either.
-  const lowerTiers = weights.overlap_score_credit > 0 ? 1 : 0;
-  const hostCredit = lowerTiers * weights.host_cache_hit_weight * inputs.hostOverlapBlocks;
-  const diskCredit = lowerTiers * weights.disk_cache_hit_weight * inputs.diskOverlapBlocks;
-  const adjusted = Math.max(rawPrefillBlocks - (deviceCredit + hostCredit + diskCredit), 0);
-  const prefillCost = weights.prefill_load_scale * adjusted;
-  const decodeCost = inputs.activeDecodeBlocks + inputs.additionalDecodeBlocks;
-  const requestCost = weights.decode_active_request_weight * inputs.activeRequests;
-  return {
-    cost: prefillCost + decodeCost + requestCost,
-    terms: { prefill_cost_blocks: prefillCost, decode_cost_blocks: decodeCost, active_request_cost_blocks: requestCost },
-    factors: {
-      raw_prefill_blocks: rawPrefillBlocks,
-      overlap_credit_decay: decay,
-      device_credit_blocks: deviceCredit,
-      host_credit_blocks: hostCredit,
-      disk_credit_blocks: diskCredit,
-      adjusted_prefill_blocks: adjusted,
-    },
-  };
+const linear: CostFormula = {
+  cost(inputs, context) {
+    const { prefill_load_scale, decode_active_request_weight } = context.weights;
+    const adjusted = Math.max(
+      rawPrefillBlocks(inputs, context) - (deviceCredit(inputs, context) + hostCredit(inputs, context) + diskCredit(inputs, context)),
+      0,
+    );
+    return prefill_load_scale * adjusted + decodeBlocks(inputs) + decode_active_request_weight * inputs.activeRequests;
+  },
+  explain(inputs, context) {
+    const { prefill_load_scale, decode_active_request_weight } = context.weights;
+    const raw = rawPrefillBlocks(inputs, context);
+    const [device, host, disk] = [deviceCredit(inputs, context), hostCredit(inputs, context), diskCredit(inputs, context)];
+    const adjusted = Math.max(raw - (device + host + disk), 0);
+    return {
+      cost: linear.cost(inputs, context),
+      terms: {
+        prefill_cost_blocks: prefill_load_scale * adjusted,
+        decode_cost_blocks: decodeBlocks(inputs),
+        active_request_cost_blocks: decode_active_request_weight * inputs.activeRequests,
+      },
+      factors: {
+        raw_prefill_blocks: raw,
+        overlap_credit_decay: overlapCreditDecay(inputs, context),
+        device_credit_blocks: device,
+        host_credit_blocks: host,
+        disk_credit_blocks: disk,
+        adjusted_prefill_blocks: adjusted,
+      },
+    };
+  },
+};
+
+/** More cached than asked for happens only with stale state; Dynamo then counts the cached tokens. */
+function rawPrefillBlocks(inputs: CostInputs, { islTokens, blockSize }: CostContext): number {
+  return (inputs.activePrefillTokens + Math.max(islTokens, inputs.deviceOverlapBlocks * blockSize)) / blockSize;
+}
+
+function deviceCredit(inputs: CostInputs, context: CostContext): number {
+  return context.weights.overlap_score_credit * overlapCreditDecay(inputs, context) * inputs.deviceOverlapBlocks;
+}
+
+/** Credit 0 means that Dynamo does not ask its index at all, so the lower tiers count for nothing either. */
+function hostCredit({ hostOverlapBlocks }: CostInputs, { weights }: CostContext): number {
+  return weights.overlap_score_credit > 0 ? weights.host_cache_hit_weight * hostOverlapBlocks : 0;
+}
+
+function diskCredit({ diskOverlapBlocks }: CostInputs, { weights }: CostContext): number {
+  return weights.overlap_score_credit > 0 ? weights.disk_cache_hit_weight * diskOverlapBlocks : 0;
 }
 
 /** A worker with more prefill backlog than the least loaded one gets less credit for its cache. */
-function overlapCreditDecay(backlogInRequests: number, { overlap_score_credit_decay: decay }: ResolvedWeights): number {
-  return 1 / (1 + decay * backlogInRequests);
+function overlapCreditDecay(inputs: CostInputs, { islTokens, blockSize, minActivePrefillTokens, weights }: CostContext): number {
+  if (weights.overlap_score_credit_decay === 0) return 1;
+  // In requests of this size; a block that is only begun counts whole here.
+  const backlog = (inputs.activePrefillTokens - minActivePrefillTokens) / blockSize / Math.ceil(islTokens / blockSize);
+  return 1 / (1 + weights.overlap_score_credit_decay * backlog);
+}
+
+function decodeBlocks(inputs: CostInputs): number {
+  return inputs.activeDecodeBlocks + inputs.additionalDecodeBlocks;
 }
 
 /** Prompt tokens that need no prefill; a block on host or disk counts for what its tier is worth. */
-export function effectiveCachedTokens(candidate: CandidateScore, weights: ResolvedWeights, blockSize: number): number {
-  const { overlap_blocks: device, host_overlap_blocks: host = 0, disk_overlap_blocks: disk = 0 } = candidate;
-  return Math.round((device + weights.host_cache_hit_weight * host + weights.disk_cache_hit_weight * disk) * blockSize);
+export function effectiveCachedTokens(
+  inputs: Pick<CostInputs, 'deviceOverlapBlocks' | 'hostOverlapBlocks' | 'diskOverlapBlocks'>,
+  weights: ResolvedWeights,
+  blockSize: number,
+): number {
+  const lowerTiers = weights.host_cache_hit_weight * inputs.hostOverlapBlocks + weights.disk_cache_hit_weight * inputs.diskOverlapBlocks;
+  return Math.round((inputs.deviceOverlapBlocks + lowerTiers) * blockSize);
 }
 
 export const COST_FORMULAS: Record<CostFormulaName, CostFormula> = { 'dynamo-0.8': dynamo08, linear };

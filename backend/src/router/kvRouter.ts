@@ -1,22 +1,21 @@
 import { InvalidBlockSizeError } from '../protocol/blockHash.ts';
-import type { CandidateScore, RouterEvent, RouterMode, RoutingDecision } from '../protocol/index.ts';
+import type { RouterEvent, RouterMode, RoutingDecision } from '../protocol/index.ts';
 import { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
 import { ApproximateIndex } from './approximateIndex.ts';
 import { type BusyThresholds, checkBusyThresholds } from './busyThresholds.ts';
+import { CandidateTable } from './candidateTable.ts';
 import { CHOOSERS } from './chooseWorker.ts';
 import { COST_FORMULAS, type CostFormulaName, effectiveCachedTokens } from './costFormula.ts';
 import { DecisionStore } from './decisionStore.ts';
 import { eligibleWorkers, type WorkerConstraints } from './eligibleWorkers.ts';
-import { explainDecision } from './explain.ts';
 import { type ApplyResult, type EventRecovery, KvIndexer, type TierOverlap } from './kvIndexer.ts';
 import type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
 import type { RouterHealth } from './routerDoctor.ts';
+import { recordDecision } from './recordDecision.ts';
 import { RouterError } from './routerError.ts';
 import { type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
 import { resolveWeights, type ResolvedWeights } from './routerWeights.ts';
-import { scoreCandidates } from './scoreCandidates.ts';
 import { SeededRandom } from './seededRandom.ts';
-import { rankName } from './whatIf.ts';
 import { type WorkerDescription, WorkerTable } from './workerTable.ts';
 
 const PURGE_INTERVAL_MS = 30_000;
@@ -132,19 +131,15 @@ export class KvRouter {
     const overlap = this.#findMatches(sequence);
     const matched = performance.now();
     const formula = this.mode === 'kv' || this.mode === 'direct' ? this.formula : 'none';
-    const scoring = { slots, sequence, overlap, active: this.#active, islTokens: request.tokens.length, blockSize: this.blockSize, weights, formula } as const;
-    const candidates = scoreCandidates(scoring);
-    const pinned = request.pin !== undefined && candidates.length === 1;
-    const selection = CHOOSERS[this.mode]({ candidates, turn: this.#turn, temperature: weights.temperature, random: this.#random });
-    const winner = candidates[selection.index]!;
-    const slot = slots[selection.index]!;
-    const scored = performance.now();
-    const named = (candidate: CandidateScore): string => rankName(candidate.worker_id, candidate.dp_rank);
-    const tied = selection.tied.map((index) => named(candidates[index]!));
-    const decision: RoutingDecision = {
+    const context = { islTokens: request.tokens.length, blockSize: this.blockSize, weights };
+    const table = new CandidateTable({ slots, sequence, overlap, active: this.#active, context, formula });
+    const turn = this.#turn;
+    const { costs, activeRequests } = table;
+    const selection = CHOOSERS[this.mode]({ costs, activeRequests, turn, temperature: weights.temperature, random: this.#random });
+    const end = performance.now();
+    const decision = recordDecision({
       sequence: this.#sequence++,
       request_id: request.requestId,
-      time: new Date().toISOString(),
       model: request.model,
       mode: this.mode,
       block_size: this.blockSize,
@@ -152,23 +147,18 @@ export class KvRouter {
       request_blocks: sequence.length,
       formula,
       weights,
-      candidates,
-      chosen: {
-        worker_id: winner.worker_id,
-        dp_rank: winner.dp_rank,
-        ...(winner.pod === undefined ? {} : { pod: winner.pod }),
-        overlap_blocks: winner.overlap_blocks,
-        cost: winner.cost,
-      },
-      tied,
-      reason: explainDecision({ mode: this.mode, requestBlocks: sequence.length, candidates, winner, tied, temperature: weights.temperature, pinned }),
-      round_robin_choice: named(candidates[this.#turn % candidates.length]!),
-      timing_us: microseconds({ start, hashed, matched, scored, end: performance.now() }),
-    };
+      timing_us: microseconds({ start, hashed, matched, end }),
+      table,
+      selection,
+      turn,
+      pinned: request.pin !== undefined && slots.length === 1,
+    });
     if (!request.queryOnly) {
       this.#turn++;
-      const prefillTokens = Math.max(request.tokens.length - effectiveCachedTokens(winner, weights, this.blockSize), 0);
-      const newBlocks = sequence.length - winner.overlap_blocks;
+      const slot = slots[selection.index]!;
+      const inputs = table.inputs(selection.index);
+      const prefillTokens = Math.max(request.tokens.length - effectiveCachedTokens(inputs, weights, this.blockSize), 0);
+      const newBlocks = sequence.length - inputs.deviceOverlapBlocks;
       this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens, newBlocks }, this.#clock());
       this.#approximate?.insert(slot.slot, hashes, this.#clock());
     }
@@ -266,15 +256,9 @@ export class KvRouter {
   }
 }
 
-function microseconds({
-  start,
-  hashed,
-  matched,
-  scored,
-  end,
-}: Record<'start' | 'hashed' | 'matched' | 'scored' | 'end', number>): RoutingDecision['timing_us'] {
+function microseconds({ start, hashed, matched, end }: Record<'start' | 'hashed' | 'matched' | 'end', number>): RoutingDecision['timing_us'] {
   const us = (from: number, to: number): number => Math.round((to - from) * 1e4) / 10;
-  return { hashing: us(start, hashed), find_matches: us(hashed, matched), scoring: us(matched, scored), total: us(start, end) };
+  return { hashing: us(start, hashed), find_matches: us(hashed, matched), scoring: us(matched, end), total: us(start, end) };
 }
 
 function randomSeed(): bigint {

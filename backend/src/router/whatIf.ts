@@ -23,7 +23,7 @@ export function whatIf(decision: RoutingDecision, change: { weights?: Partial<Ro
   const weights = resolveWeights(change.weights, { ...DEFAULT_WEIGHTS, ...decision.weights });
   const minActivePrefillTokens = decision.candidates.reduce((least, candidate) => Math.min(least, candidate.active_prefill_tokens), Infinity);
   const context = { islTokens: decision.isl_tokens, blockSize: decision.block_size, minActivePrefillTokens, weights };
-  const rescored = decision.candidates.map((candidate) => ({ ...candidate, ...COST_FORMULAS[formula](costInputsOf(candidate, decision), context) }));
+  const rescored = decision.candidates.map((candidate) => ({ ...candidate, ...COST_FORMULAS[formula].explain(costInputsOf(candidate, decision), context) }));
   const costs = rescored.map(({ cost }) => cost);
   const lowest = costs.reduce((least, cost) => Math.min(least, cost), Infinity);
   const ties = costs.filter((cost) => cost === lowest).length;

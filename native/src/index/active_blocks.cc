@@ -4,6 +4,7 @@ namespace dynamo_labs::index {
 
 void ActiveBlocks::acquire(uint32_t slot, const uint64_t* sequence, size_t count) {
   if (slot >= users_.size()) users_.resize(slot + 1);
+  users_[slot].reserve(count);
   for (size_t at = 0; at < count; at++) {
     const auto [users, made] = users_[slot].insert(sequence[at]);
     (*users)++;

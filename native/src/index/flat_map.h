@@ -43,7 +43,7 @@ public:
       has_zero_ = true;
       return {&zero_, made};
     }
-    if ((size_ + 1) * 5 > entries_.size() * 4) rehash(entries_.size() + entries_.size() / 2 + kSmallest);
+    if (!fits(size_ + 1)) rehash(entries_.size() + entries_.size() / 2 + kSmallest);
     for (size_t at = home(key);; at = next(at)) {
       if (entries_[at].key == key) return {&entries_[at].value, false};
       if (entries_[at].key != kEmpty) continue;
@@ -51,6 +51,11 @@ public:
       size_++;
       return {&entries_[at].value, true};
     }
+  }
+
+  /** Room for `more` further keys at once: one move of the entries instead of several. */
+  void reserve(size_t more) {
+    if (!fits(size_ + more)) rehash((size_ + more) * 3 / 2 + kSmallest);
   }
 
   bool erase(uint64_t key) {
@@ -73,7 +78,7 @@ public:
     }
     entries_[hole] = Entry();
     size_--;
-    if (entries_.size() > 4 * kSmallest && size_ * 4 < entries_.size()) rehash(size_ * 2 + kSmallest);
+    if (entries_.size() > kKept && size_ * 4 < entries_.size()) rehash(size_ * 2 + kSmallest);
     return true;
   }
 
@@ -87,10 +92,14 @@ public:
 private:
   static constexpr uint64_t kEmpty = 0;
   static constexpr size_t kSmallest = 8;
+  /** Up to here an emptied table stays: tables that fill and empty all the time should not move all the time. */
+  static constexpr size_t kKept = 1024;
   struct Entry {
     uint64_t key = kEmpty;
     Value value{};
   };
+
+  bool fits(size_t size) const { return size * 5 <= entries_.size() * 4; }
 
   /** Engine hashes may be small numbers in a row, so they are spread before the upper bits choose the place. */
   size_t home(uint64_t key) const {

@@ -30,6 +30,7 @@ StoreStatus PrefixIndex::store(uint32_t slot, std::optional<uint64_t> parent, co
   }
   if (slot >= known_.size()) known_.resize(slot + 1);
   FlatMap<uint64_t>& known = known_[slot];
+  known.reserve(count);
   for (size_t at = 0; at < count; at++) {
     if (at + kPrefetchAhead < count) known.prefetch(engine[at + kPrefetchAhead]);
     const uint64_t sequence = previous ? sequenceHash(*previous, local[at]) : local[at];
