@@ -29,8 +29,13 @@ const page = z.object({ kind: z.enum(['events', 'tree_dump']), last_event_id: z.
 interface Followed {
   instance: Instance;
   recovering: boolean;
+  /** When its whole cache was last asked for; `performance.now()`. */
+  dumpedAt: number;
   abort: AbortController;
 }
+
+/** An orphaned event makes us ask for the whole cache at most this often per worker. */
+const dumpIntervalMs = 5_000;
 
 /**
  * Keeps a router's index true to what workers cache: follows the event plane, and asks a worker itself (over the request
@@ -78,7 +83,7 @@ export class KvEventFollower implements AsyncDisposable {
       );
       return;
     }
-    this.#workers.set(instance.instanceId, { instance, recovering: false, abort: new AbortController() });
+    this.#workers.set(instance.instanceId, { instance, recovering: false, dumpedAt: -Infinity, abort: new AbortController() });
     void this.#recover(instance.instanceId, undefined);
   }
 
@@ -119,10 +124,15 @@ export class KvEventFollower implements AsyncDisposable {
     if (result.status === 'gap' && result.gap !== undefined) {
       logger.warn(`KV events ${result.gap.first}..${result.gap.last} of worker ${event.workerId} are missing; asking the worker`);
       void this.#recover(event.workerId, result.gap.first);
-    } else if (result.status === 'orphan' && this.#workers.get(event.workerId)?.recovering === false) {
+    } else if (result.status === 'orphan' && this.#mayDump(event.workerId)) {
       logger.warn(`KV event without a known parent; asking the worker for its whole cache`, { worker_id: event.workerId, detail: result.detail });
       void this.#recover(event.workerId, undefined);
     } else if (result.status !== 'ok') logger.debug(`KV event ${result.status}`, { worker_id: event.workerId, detail: result.detail });
+  }
+
+  #mayDump(workerId: bigint): boolean {
+    const followed = this.#workers.get(workerId);
+    return followed !== undefined && !followed.recovering && performance.now() - followed.dumpedAt > dumpIntervalMs;
   }
 
   async #compare(payload: Uint8Array): Promise<void> {
@@ -154,6 +164,7 @@ export class KvEventFollower implements AsyncDisposable {
     const { router, logger } = this.#options;
     if (followed === undefined || followed.recovering || !router.beginRecovery(workerId, 0)) return;
     followed.recovering = true;
+    if (start === undefined) followed.dumpedAt = performance.now();
     this.#recoveries += 1;
     try {
       const { kind, lastEventId, events } = await this.#ask(followed, start);
