@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,10 +24,19 @@ int namespace_open(pid_t pid, const char *kind)
     return fd;
 }
 
+static bool is_own(int fd, const char *kind)
+{
+    struct stat own, other;
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/ns/%s", kind);
+    return stat(path, &own) == 0 && fstat(fd, &other) == 0 && own.st_ino == other.st_ino && own.st_dev == other.st_dev;
+}
+
 void namespace_enter(pid_t pid, const char *kind)
 {
     int fd = namespace_open(pid, kind);
-    if (setns(fd, 0) < 0)
+    /* The kernel refuses to enter the user namespace one is in; a privileged owner may not have made one. */
+    if (!is_own(fd, kind) && setns(fd, 0) < 0)
         fail("enter the %s namespace of process %d", kind, (int)pid);
     close(fd);
 }
@@ -86,8 +97,15 @@ void namespace_become_root(void)
         _exit(read(ready[0], &byte, 1) == 1 && write_identity_maps(self) == 0 ? 0 : 1);
     }
     close(ready[0]);
-    if (unshare(CLONE_NEWUSER) < 0)
-        fail("make a user namespace");
+    if (unshare(CLONE_NEWUSER) < 0) {
+        if (uid != 0)
+            fail("make a user namespace");
+        /* User namespaces are switched off: root may still be allowed the others as it is. */
+        close(ready[1]);
+        waitpid(mapper, NULL, 0);
+        errno = 0;
+        return;
+    }
     int mapped = 0;
     if (mapper > 0) {
         int status = 1;

@@ -12,7 +12,8 @@ void namespace_enter(pid_t pid, const char *kind);
 
 /*
  * Makes a user namespace in which this process is root. A privileged caller keeps all its ids (mapped to themselves), so
- * that file owners look the same inside; anybody else gets the one id the kernel allows.
+ * that file owners look the same inside; anybody else gets the one id the kernel allows. Where user namespaces are switched
+ * off, root goes on without one.
  */
 void namespace_become_root(void);
 

@@ -13,7 +13,7 @@ export interface PodIdentity {
   uid: string;
   namespace: string;
   name: string;
-  /** The virtual node the pod runs on; its InternalIP is the source address of node traffic. */
+  /** The virtual node the pod runs on. Traffic of any node reaches pods from 10.244.0.1. */
   nodeName: string;
   hostname?: string;
   /** Extra lines of the pod's /etc/hosts (`hostAliases`). */

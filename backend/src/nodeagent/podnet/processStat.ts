@@ -43,5 +43,10 @@ export function allPids(): number[] {
 }
 
 export function childrenOf(pid: number): number[] {
-  return allPids().filter((candidate) => processStat(candidate)?.ppid === pid);
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    // Kernels without CONFIG_PROC_CHILDREN.
+    return allPids().filter((candidate) => processStat(candidate)?.ppid === pid);
+  }
 }

@@ -60,8 +60,13 @@ export class SandboxStore<R extends { pod: { uid: string } }> {
   async awaitEnd(uid: string): Promise<void> {
     const deadline = Date.now() + endDeadlineMs;
     const own = (): number[] => this.processes().flatMap((found) => (found.uid === uid ? [found.pid] : []));
-    while (own().length > 0 && Date.now() < deadline) await sleep(10);
-    for (const pid of own()) killProcess(pid);
+    for (let pids = own(); pids.length > 0; pids = own()) {
+      // Looking at the few that are known is cheaper than at all of the machine.
+      while (pids.some((pid) => processStat(pid) !== undefined) && Date.now() < deadline) await sleep(10);
+      if (Date.now() < deadline) continue;
+      for (const pid of pids) killProcess(pid);
+      return;
+    }
   }
 }
 

@@ -1,5 +1,4 @@
 import { createServer, type Server } from 'node:net';
-import { readFileSync } from 'node:fs';
 import { addressPlan } from '../addressPlan.ts';
 import { PodNetError } from '../podNetError.ts';
 
@@ -60,11 +59,20 @@ export class LoopbackMap {
   }
 }
 
-/** Ports below 1024 need a privilege, unless the machine's administrator said otherwise. */
-export function neededShift(): number {
-  if (process.geteuid?.() === 0) return 0;
-  const start = Number(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8'));
-  return start <= 53 ? 0 : shiftedPorts;
+/** Whether ports below 1024 can be bound here shows only by trying: it may be a privilege, a capability or a setting. */
+export async function neededShift(slot: number): Promise<number> {
+  const trial = createServer();
+  const code = await listenCode(trial, 53, `127.${firstSecondByte + 3 * slot}.255.253`);
+  trial.close();
+  return code === 'EACCES' ? shiftedPorts : 0;
+}
+
+/** Listens; resolves with the code of the error, if there is one. */
+function listenCode(server: Server, port: number, host: string): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.listen(port, host, () => resolve(undefined));
+  });
 }
 
 /** Takes a slot that no other cluster of this machine uses, `preferred` first; closing the server gives it back. */
@@ -72,11 +80,9 @@ export async function takeSlot(preferred: number): Promise<{ slot: number; lock:
   for (let i = 0; i < slots; i++) {
     const slot = (preferred + i) % slots;
     const lock = createServer((socket) => socket.destroy());
-    const taken = await new Promise<boolean>((resolve, reject) => {
-      lock.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(true) : reject(error)));
-      lock.listen(slotPort, `127.${firstSecondByte + 3 * slot}.255.254`, () => resolve(false));
-    });
-    if (!taken) return { slot, lock: lock.unref() };
+    const code = await listenCode(lock, slotPort, `127.${firstSecondByte + 3 * slot}.255.254`);
+    if (code === undefined) return { slot, lock: lock.unref() };
+    if (code !== 'EADDRINUSE') throw new PodNetError('PODNET_UNAVAILABLE', `cannot listen in 127.0.0.0/8: ${code}`);
   }
   throw new PodNetError('PODNET_UNAVAILABLE', `all ${slots} parts of 127.0.0.0/8 are used by clusters that run on this machine`);
 }

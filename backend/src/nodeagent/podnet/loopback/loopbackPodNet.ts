@@ -69,7 +69,7 @@ export class LoopbackPodNet implements PodNet {
     const { slot, lock } = await takeSlot(earlier?.slot ?? createHash('sha256').update(dir).digest().readUInt16BE(0));
     const addresses = new AddressPool(earlier?.cursor ?? 0);
     for (const uid of this.#store.uids()) addresses.reserve(this.#store.read(uid)?.ip ?? '');
-    this.#started = { map: new LoopbackMap(slot, neededShift()), lock, addresses, preload: withoutSeparators(preload) };
+    this.#started = { map: new LoopbackMap(slot, await neededShift(slot)), lock, addresses, preload: withoutSeparators(preload) };
     this.#save();
   }
 
