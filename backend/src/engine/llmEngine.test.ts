@@ -220,7 +220,10 @@ test('a request that cannot be served is refused with the numbers', async () => 
   const full = await answer(engine, request(someTokens(120), { max_tokens: 500 }));
   expect(full.tokens).toHaveLength(8);
   expect(full.last.finish_reason).toBe('length');
-  await expect(createLlmEngine({ ...({ modelDir: files.dir, blockTokens: 16, maxNumSeqs: 1, maxNumBatchedTokens: 1, enablePrefixCaching: true, threads: 1 } as const), blocks: 0 })).rejects.toThrow(
-    /blocks is 0/,
-  );
+  await expect(
+    createLlmEngine({
+      ...({ modelDir: files.dir, blockTokens: 16, maxNumSeqs: 1, maxNumBatchedTokens: 1, enablePrefixCaching: true, threads: 1 } as const),
+      blocks: 0,
+    }),
+  ).rejects.toThrow(/blocks is 0/);
 });

@@ -16,7 +16,7 @@ export function referenceLogits(modelDir: string, tokens: readonly number[]): Fl
   };
   const { hiddenSize, heads, kvHeads, headDim } = spec;
   const embedding = tensor('model.embed_tokens.weight');
-  let rows = tokens.map((token) => embedding.slice(token * hiddenSize, (token + 1) * hiddenSize));
+  let rows: Float64Array[] = tokens.map((token) => embedding.slice(token * hiddenSize, (token + 1) * hiddenSize));
   for (let layer = 0; layer < spec.layers; layer++) {
     const at = `model.layers.${layer}.`;
     const weight = (name: string): Float64Array => tensor(`${at}${name}.weight`);
@@ -48,7 +48,10 @@ export function referenceLogits(modelDir: string, tokens: readonly number[]): Fl
         Array.from({ length: heads }, (_, h) => {
           const kvAt = Math.floor(h / (heads / kvHeads)) * headDim;
           const query = q[position]!.slice(h * headDim, (h + 1) * headDim);
-          const scores = Array.from({ length: position + 1 }, (_, t) => query.reduce((sum, value, i) => sum + value * k[t]![kvAt + i]!, 0) / Math.sqrt(headDim));
+          const scores = Array.from(
+            { length: position + 1 },
+            (_, t) => query.reduce((sum, value, i) => sum + value * k[t]![kvAt + i]!, 0) / Math.sqrt(headDim),
+          );
           const highest = Math.max(...scores);
           const weights = scores.map((score) => Math.exp(score - highest));
           const total = weights.reduce((sum, value) => sum + value, 0);
@@ -58,7 +61,13 @@ export function referenceLogits(modelDir: string, tokens: readonly number[]): Fl
       const afterAttention = add(x, multiply(out, attended));
       const y = rmsNorm(afterAttention, postNorm, spec.rmsEps);
       const [g, u] = [multiply(gate, y), multiply(up, y)];
-      return add(afterAttention, multiply(down, g.map((value, i) => (value / (1 + Math.exp(-value))) * u[i]!)));
+      return add(
+        afterAttention,
+        multiply(
+          down,
+          g.map((value, i) => (value / (1 + Math.exp(-value))) * u[i]!),
+        ),
+      );
     });
   }
   return multiply(embedding, rmsNorm(rows.at(-1)!, tensor('model.norm.weight'), spec.rmsEps));
