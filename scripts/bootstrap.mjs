@@ -33,7 +33,10 @@ try {
 /** Runs the command line and ends as it ends. The terminal's Ctrl-C reaches both processes: this one waits for the other. */
 function handOver() {
   const cli = path.join(projectDir, 'backend', 'src', 'cli', 'main.ts');
-  const child = spawn(runtimeNode(), ['--disable-warning=ExperimentalWarning', cli, command, ...args], { stdio: 'inherit' });
+  const child = spawn(runtimeNode(), ['--disable-warning=ExperimentalWarning', cli, command, ...args], {
+    stdio: 'inherit',
+    env: { NODE_COMPILE_CACHE: path.join(projectDir, '.tools', 'node-compile'), ...process.env },
+  });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // A terminal signals the whole group; npm and service managers signal one process. A second SIGTERM does no harm.

@@ -1,6 +1,9 @@
 import { explain } from './cliError.ts';
 import { commands, usage } from './commands.ts';
 
+// The terminal may be closed while a stack runs: its programs are still to be ended in order.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 const [name = 'help', ...args] = process.argv.slice(2);
 const entry = commands[name];
 if (entry === undefined) {

@@ -1,7 +1,9 @@
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { Progress } from '../../../scripts/setup/progress.mjs';
 import { isAlive, type ProcessEvent, readRecord, StackRunningError, startLocalStack, stateLayout, type StateLayout } from '../controlplane/index.ts';
+import { findOnPath } from '../controlplane/programVersion.ts';
 import { prepareAssets } from './prepareAssets.ts';
 import { numberOption, partsOption, podNetOption } from './startOptions.ts';
 
@@ -35,7 +37,7 @@ export async function start(args: string[], signal: AbortSignal): Promise<number
       onEvent: (event) => tell(progress, event),
     });
     progress.stop();
-    progress.line(welcome(stack.url ?? '', layout, (performance.now() - began) / 1000));
+    progress.line(welcome({ url: stack.url, layout, kubectl: stack.binaries.kubectl, seconds: (performance.now() - began) / 1000 }));
     await stopped;
     progress.begin('stopping', 'every program to end');
     await stack.stop();
@@ -87,14 +89,16 @@ function tell(progress: Progress, event: ProcessEvent): void {
   }
 }
 
-function welcome(url: string, layout: StateLayout, seconds: number): string {
+function welcome(options: { url: string | undefined; layout: StateLayout; kubectl: string; seconds: number }): string {
+  const { url, layout, kubectl, seconds } = options;
+  const onPath = findOnPath('kubectl', process.env['PATH'] ?? '') !== undefined;
+  const page = url === undefined ? 'JupyterLab does not run (--parts).' : `Open:\n\n  ${url}`;
   return `
-Dynamo Labs is ready (${seconds.toFixed(1)} s). Open:
+Dynamo Labs is ready (${seconds.toFixed(1)} s). ${page}
 
-  ${url}
-
-What next: follow the first notebook, step by step; the Labs panel on the left checks each step on the live cluster.
-kubectl:   export KUBECONFIG=${layout.kubeconfig}
-Status:    npm run status        Stop: Ctrl-C here, or npm stop
+What next   follow the first notebook, step by step; the Labs panel on the left checks each step on the live cluster
+kubectl     export KUBECONFIG=${layout.kubeconfig}${onPath ? '' : ` PATH="${path.dirname(kubectl)}:$PATH"`}
+Status      npm run status
+Stop        Ctrl-C here, or npm stop
 `;
 }

@@ -85,5 +85,6 @@ function serverConfig(layout: StateLayout, port: number, token: string, env: Rec
     // A test drives JupyterLab through `window.jupyterapp`.
     LabApp: { expose_app_in_browser: env['DYNAMO_LABS_EXPOSE_LAB'] === '1', check_for_updates_class: 'jupyterlab.NeverCheckForUpdate' },
     FileContentsManager: { delete_to_trash: false },
+    MultiKernelManager: { default_kernel_name: 'tslab' },
   };
 }

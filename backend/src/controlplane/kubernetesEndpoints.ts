@@ -1,10 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { KubeClient } from '../kube/index.ts';
 
 /**
  * Gives the `kubernetes` Service its endpoints, which the API server does not write itself on a loopback address. The
  * address is the first node's: pods reach the Service's ClusterIP through the node agent, which forwards to the API server.
  */
-export async function applyKubernetesEndpoints(kube: KubeClient, port: number): Promise<void> {
+export async function applyKubernetesEndpoints(kube: KubeClient, port: number, signal: AbortSignal): Promise<void> {
+  // The API server is ready before it has made the namespace `default`.
+  const deadline = AbortSignal.any([signal, AbortSignal.timeout(30_000)]);
+  while ((await kube.find({ group: '', version: 'v1', plural: 'namespaces' }, 'default', undefined, deadline)) === undefined) {
+    await sleep(50, undefined, { signal: deadline });
+  }
   const metadata = { name: 'kubernetes', namespace: 'default' };
   const address = '10.240.0.1';
   await kube.apply(

@@ -79,6 +79,8 @@ export class ManagedProcess {
   async #spawn(): Promise<void> {
     const { spec } = this;
     await spec.prepare?.();
+    // A stop that came meanwhile found nothing to end.
+    this.#abort.signal.throwIfAborted();
     if (existsSync(spec.logFile) && statSync(spec.logFile).size > largestLogBytes) renameSync(spec.logFile, `${spec.logFile}.1`);
     const log = openSync(spec.logFile, 'a', 0o600);
     try {

@@ -1,8 +1,8 @@
-import { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
-import { CertificateAuthority, type CertificateRequest, serviceAccountKeyPair } from './certificate.ts';
+import type { CertificateAuthority, CertificateRequest } from './certificate.ts';
 import { writePrivateFile } from './privateFile.ts';
 
 const authorityDays = 3650;
@@ -55,25 +55,28 @@ export async function ensurePki(dir: string, now = new Date()): Promise<string[]
     await writePrivateFile(path.join(dir, `${name}.crt`), pems.certificatePem);
     written.push(name);
   };
-  const authorities = new Map<string, CertificateAuthority>();
-  for (const name of ['ca', 'etcd-ca']) {
-    const files = readPair(dir, name);
-    const usable = files !== undefined && lives(new X509Certificate(files.certificatePem), now, renewBeforeDays + leafDays);
-    const authority = usable
-      ? await CertificateAuthority.load(files.certificatePem, files.privateKeyPem)
-      : await CertificateAuthority.create(`dynamo-labs-${name}`, authorityDays);
-    if (!usable) await save(name, authority);
-    authorities.set(name, authority);
-  }
-  for (const request of requests) {
-    const authority = authorities.get(request.authority);
-    if (authority === undefined) throw new Error(`no authority named ${request.authority}`);
-    const files = readPair(dir, request.name);
-    if (files !== undefined && matches(new X509Certificate(files.certificatePem), request, authority, now)) continue;
-    await save(request.name, await authority.issue(request, leafDays));
+  // Loaded only where something must be made: the library costs a warm start a tenth of a second.
+  const library = (): Promise<typeof import('./certificate.ts')> => import('./certificate.ts');
+  for (const name of ['ca', 'etcd-ca'] as const) {
+    const existing = readPair(dir, name);
+    const usable = existing !== undefined && lives(new X509Certificate(existing.certificatePem), now, renewBeforeDays + leafDays);
+    let authority: CertificateAuthority | undefined;
+    if (!usable) {
+      authority = await (await library()).CertificateAuthority.create(`dynamo-labs-${name}`, authorityDays);
+      await save(name, authority);
+    }
+    const pair = authority ?? existing;
+    if (pair === undefined) throw new Error(`no authority named ${name}`);
+    const publicKey = new X509Certificate(pair.certificatePem).publicKey;
+    for (const request of requests.filter((candidate) => candidate.authority === name)) {
+      const files = readPair(dir, request.name);
+      if (files !== undefined && matches(new X509Certificate(files.certificatePem), request, publicKey, now)) continue;
+      authority ??= await (await library()).CertificateAuthority.load(pair.certificatePem, pair.privateKeyPem);
+      await save(request.name, await authority.issue(request, leafDays));
+    }
   }
   if (!existsSync(path.join(dir, 'sa.key')) || !existsSync(path.join(dir, 'sa.pub'))) {
-    const keys = await serviceAccountKeyPair();
+    const keys = await (await library()).serviceAccountKeyPair();
     await writePrivateFile(path.join(dir, 'sa.key'), keys.privateKeyPem);
     await writePrivateFile(path.join(dir, 'sa.pub'), keys.publicKeyPem);
     written.push('sa');
@@ -92,12 +95,12 @@ function lives(certificate: X509Certificate, now: Date, days: number): boolean {
   return certificate.validFromDate <= now && certificate.validToDate.getTime() - now.getTime() > days * 86_400_000;
 }
 
-function matches(certificate: X509Certificate, request: NamedRequest, authority: CertificateAuthority, now: Date): boolean {
+function matches(certificate: X509Certificate, request: NamedRequest, authority: KeyObject, now: Date): boolean {
   const subject = [...(request.organization === undefined ? [] : [`O=${request.organization}`]), `CN=${request.commonName}`];
   const names = [...(request.dnsNames ?? []).map((name) => `DNS:${name}`), ...(request.ipAddresses ?? []).map((ip) => `IP Address:${ip}`)];
   return (
     lives(certificate, now, renewBeforeDays) &&
-    certificate.verify(new X509Certificate(authority.certificatePem).publicKey) &&
+    certificate.verify(authority) &&
     certificate.subject === subject.join('\n') &&
     (certificate.subjectAltName ?? '') === names.join(', ')
   );

@@ -52,7 +52,11 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
     if (jupyter !== undefined) void task(timed(onStep, 'JupyterLab', 'its HTTP server', () => supervisor.run(jupyter.spec, signal)));
     await api;
     void task(
-      Promise.all([supervisor.run(specs.controllers, signal), supervisor.run(specs.scheduler, signal), applyKubernetesEndpoints(kube, ports.apiserver)]),
+      Promise.all([
+        supervisor.run(specs.controllers, signal),
+        supervisor.run(specs.scheduler, signal),
+        applyKubernetesEndpoints(kube, ports.apiserver, signal),
+      ]),
     );
     const crds = task(applyManifests(binaries.kubectl, layout.kubeconfig, path.join(projectDir, 'assets', 'crds'), signal));
     const account = task(timed(onStep, 'controllers', 'the default ServiceAccount', () => waitForServiceAccount(kube, signal), 'quiet'));

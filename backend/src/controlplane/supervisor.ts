@@ -94,6 +94,11 @@ export class Supervisor {
         restarts,
       })),
     };
-    writePrivateFileNow(recordFile(this.#layout), `${JSON.stringify(record, null, 1)}\n`);
+    try {
+      writePrivateFileNow(recordFile(this.#layout), `${JSON.stringify(record, null, 1)}\n`);
+    } catch (error) {
+      // On a full disk the programs go on: the record of a moment ago is better than ending them.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+    }
   }
 }
