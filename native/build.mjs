@@ -115,13 +115,16 @@ export async function buildNative({ clean = false, tests = false, sanitize = fal
     const settings = {
       NODE_API_HEADERS: headers,
       NODE_ADDON_API: addonApi,
-      DYNAMO_LABS_TESTS: tests ? 'ON' : 'OFF',
+      ...(tests && { DYNAMO_LABS_TESTS: 'ON' }), // stays on in a folder where it was asked for once
       DYNAMO_LABS_SANITIZE: sanitize ? 'ON' : 'OFF',
     };
-    if (!isConfigured(build, cmake, settings)) {
+    const cached = readCache(build);
+    if (!cached) {
       rmSync(path.join(build, 'CMakeCache.txt'), { force: true });
       rmSync(path.join(build, 'CMakeFiles'), { recursive: true, force: true });
-      const generator = ninja ? ['-G', 'Ninja', `-DCMAKE_MAKE_PROGRAM=${ninja}`] : [];
+    }
+    if (!cached || Object.entries(settings).some(([key, wanted]) => cached(key) !== wanted)) {
+      const generator = !cached && ninja ? ['-G', 'Ninja', `-DCMAKE_MAKE_PROGRAM=${ninja}`] : [];
       run(cmake, ['-S', native, '-B', build, ...generator, ...Object.entries(settings).map(([key, value]) => `-D${key}=${value}`)]);
     }
     run(cmake, ['--build', build, '--parallel']);
@@ -130,23 +133,21 @@ export async function buildNative({ clean = false, tests = false, sanitize = fal
   return addon;
 }
 
-/** Whether the build folder was configured with these settings by a CMake that still exists. */
-function isConfigured(build, cmake, settings) {
+/** Reads a setting of the build folder; `undefined` when it was not configured here, or by tools that are gone. */
+function readCache(build) {
   let cache;
   try {
     cache = readFileSync(path.join(build, 'CMakeCache.txt'), 'utf8');
   } catch {
-    return false;
+    return undefined;
   }
   const value = (key) => new RegExp(`^${key}:[A-Z]+=(.*)$`, 'm').exec(cache)?.[1];
-  return (
-    value('CMAKE_COMMAND') !== undefined &&
+  const usable =
     existsSync(value('CMAKE_COMMAND') ?? '') &&
     existsSync(value('CMAKE_MAKE_PROGRAM') ?? '') &&
     path.resolve(value('CMAKE_HOME_DIRECTORY') ?? '') === native &&
-    (existsSync(path.join(build, 'build.ninja')) || existsSync(path.join(build, 'Makefile'))) &&
-    Object.entries(settings).every(([key, wanted]) => value(key) === wanted)
-  );
+    (existsSync(path.join(build, 'build.ninja')) || existsSync(path.join(build, 'Makefile')));
+  return usable ? value : undefined;
 }
 
 if (process.argv[1] && path.resolve(process.argv[1]) === fileURLToPath(import.meta.url)) {
