@@ -10,7 +10,14 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['backend/src/**/*.test.ts', 'native/test/**/*.test.ts', 'labs/**/*.test.ts', 'test/support/**/*.test.ts', 'test/peers/**/*.test.ts'],
+          include: [
+            'backend/src/**/*.test.ts',
+            'native/test/**/*.test.ts',
+            'labs/**/*.test.ts',
+            'extension/src/**/*.test.ts',
+            'test/support/**/*.test.ts',
+            'test/peers/**/*.test.ts',
+          ],
           pool: 'forks',
           isolate: false,
           testTimeout: 20_000,

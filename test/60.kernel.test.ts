@@ -6,6 +6,7 @@ import path from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
+import { languageInfo } from '../labs/kernel/languageInfo.ts';
 import { installKernel } from '../labs/kernel/install.mjs';
 import { KernelClient } from './support/kernelClient.ts';
 
@@ -153,8 +154,10 @@ test('kernel_info, comm_info, history, completion and inspection answer as the p
     protocol_version: '5.3',
     implementation: 'tslab',
     implementation_version: '1.0.22',
-    language_info: { version: '5.0.4' },
+    language_info: languageInfo,
   });
+  // The constant is the truth about the pinned compiler.
+  expect((await kernel.execute("import { versions } from 'tslab';\nconsole.log(versions.typescript);")).stdout).toBe(`${languageInfo.version}\n`);
   expect((await kernel.request('comm_info_request', {})).reply).toMatchObject({
     header: { msg_type: 'comm_info_reply' },
     content: { status: 'ok', comms: {} },
@@ -167,7 +170,7 @@ test('kernel_info, comm_info, history, completion and inspection answer as the p
 });
 
 test('an interrupt ends an endless loop and an endless await', async () => {
-  for (const code of ["console.log('in'); while (true) {}", "console.log('in'); await new Promise(() => {});"]) {
+  for (const code of ["console.log('in'); while (true) {}", "await new Promise((r) => setTimeout(r, 50)); console.log('in'); await new Promise(() => {});"]) {
     const running = kernel.execute(code, {
       onPublished: ({ header }) => {
         if (header.msg_type === 'stream') kernel.process.kill('SIGINT');

@@ -31,6 +31,7 @@ export class LabsApi {
   check = (lab: string, step: string): Promise<CheckReport> => this.#call(stepRoute(lab, step, 'check'), 'POST');
   solve = (lab: string, step: string): Promise<CheckReport> => this.#call(stepRoute(lab, step, 'solve'), 'POST');
   solution = (lab: string, step: string): Promise<{ markdown: string }> => this.#call(stepRoute(lab, step, 'solution'), 'POST');
+  shownHints = (lab: string, step: string): Promise<string[]> => this.#call(stepRoute(lab, step, 'hints'));
   nextHint = (lab: string, step: string): Promise<{ index: number; total: number; markdown: string }> => this.#call(stepRoute(lab, step, 'hints'), 'POST');
   resetStep = (lab: string, step: string): Promise<LabSummary> => this.#call(stepRoute(lab, step, 'reset'), 'POST');
   resetLab = (lab: string): Promise<LabSummary> => this.#call(`labs/${encodeURIComponent(lab)}/reset`, 'POST');

@@ -3,6 +3,7 @@ import { Publisher, Reply, Router } from 'zeromq';
 import type { CellError } from './cellError.ts';
 import type { CellRunner } from './cellRunner.ts';
 import { ExecutionQueue } from './executionQueue.ts';
+import { languageInfo } from './languageInfo.ts';
 import type { TslabModules } from './tslabModules.ts';
 import { decodeWireMessage, encodeWireMessage, replyTo } from './wireMessage.ts';
 import type { WireMessage } from './wireMessage.ts';
@@ -130,14 +131,7 @@ export class KernelServer {
       protocol_version: '5.3',
       implementation: 'tslab',
       implementation_version: tslab,
-      language_info: {
-        name: 'typescript',
-        version: typescript,
-        mimetype: 'text/typescript',
-        file_extension: '.ts',
-        codemirror_mode: { mode: 'typescript', name: 'javascript', typescript: true },
-        nbconvert_exporter: 'script',
-      },
+      language_info: languageInfo,
       banner: `TypeScript ${typescript} (tslab ${tslab}, Node ${node.replace(/^v/, '')}), strict`,
       help_links: [{ text: 'TypeScript handbook', url: 'https://www.typescriptlang.org/docs/handbook/' }],
     };

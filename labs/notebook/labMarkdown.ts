@@ -1,5 +1,7 @@
 import { parse } from 'yaml';
 
+import { languageInfo } from '../kernel/languageInfo.ts';
+
 /** A notebook in nbformat 4.5, as far as labs use it. */
 export interface Notebook {
   cells: NotebookCell[];
@@ -67,7 +69,7 @@ export function notebookFromMarkdown(markdown: string, lab: string): Notebook {
     metadata: {
       dynamo_labs: { lab },
       kernelspec: { display_name: 'TypeScript', language: 'typescript', name: 'tslab' },
-      language_info: { file_extension: '.ts', mimetype: 'text/typescript', name: 'typescript' },
+      language_info: languageInfo,
     },
     nbformat: 4,
     nbformat_minor: 5,

@@ -81,6 +81,10 @@ export class FakeBackend implements AsyncDisposable {
       if (lab) response.json(lab);
       else fail(response, 404, 'UNKNOWN_LAB', `there is no lab ${request.params.lab}`);
     });
+    app.get('/api/labs/:lab/steps/:step/hints', (request, response) => {
+      const { hintsShown } = this.step(request.params.lab, request.params.step);
+      response.json(Array.from({ length: hintsShown }, (_, i) => hintText(i)));
+    });
     app.post('/api/labs/:lab/reset', (request, response) => {
       this.labs = this.labs.map((lab) => (lab.id === request.params.lab ? courseFixture().find(({ id }) => id === lab.id)! : lab));
       this.publish({ type: 'reset', lab: request.params.lab });
@@ -109,7 +113,7 @@ export class FakeBackend implements AsyncDisposable {
       return void response.json({
         index: step.hintsShown - 1,
         total: step.hintsTotal,
-        markdown: `Look at \`kubectl get pods\` first (hint ${step.hintsShown}).`,
+        markdown: hintText(step.hintsShown - 1),
       });
     }
     if (action === 'solution') {
@@ -147,6 +151,10 @@ export class FakeBackend implements AsyncDisposable {
       this.#closed++;
     });
   }
+}
+
+function hintText(index: number): string {
+  return `Look at \`kubectl get pods\` first (hint ${index + 1}).`;
 }
 
 function writeEvent(response: Response, id: number, event: LabEvent): void {

@@ -18,7 +18,11 @@ export interface AppOptions {
 }
 
 const answerBody = z.strictObject({ name: z.string().min(1).max(100), value: z.unknown() });
-const decisionsQuery = z.object({ namespace: z.string().min(1).optional(), graph: z.string().min(1).optional(), limit: z.coerce.number().int().min(1).max(1000).default(100) });
+const decisionsQuery = z.object({
+  namespace: z.string().min(1).optional(),
+  graph: z.string().min(1).optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+});
 
 /** The backend's HTTP API (shapes: protocol/lab.ts). Every request needs the bearer token. */
 export function createApp(options: AppOptions): Express {
@@ -38,6 +42,7 @@ export function createApp(options: AppOptions): Express {
   app.post(`${step}/check`, async (request, response) => void response.json(await labs.check(...ids(request))));
   app.post(`${step}/solve`, async (request, response) => void response.json(await labs.solve(...ids(request))));
   app.post(`${step}/hints`, (request, response) => void response.json(labs.hint(...ids(request))));
+  app.get(`${step}/hints`, (request, response) => void response.json(labs.shownHints(...ids(request))));
   app.post(`${step}/solution`, (request, response) => void response.json(labs.solution(...ids(request))));
   app.post(`${step}/reset`, async (request, response) => void response.json(await labs.reset(...ids(request))));
   app.post(`${step}/answer`, (request, response) => {

@@ -100,8 +100,10 @@ describe('backend API', () => {
   });
 
   it('hands out the hint ladder one by one, records the solution, solves, and resets', async () => {
+    expect((await call('GET', `${step}/hints`)).body).toEqual([]);
     expect((await call('POST', `${step}/hints`)).body).toEqual({ index: 0, total: 2, markdown: 'Think.' });
     expect((await call('POST', `${step}/hints`)).body).toEqual({ index: 1, total: 2, markdown: 'Think more.' });
+    expect((await call('GET', `${step}/hints`)).body).toEqual(['Think.', 'Think more.']);
     expect((await call('POST', `${step}/hints`)).body).toMatchObject({ index: 1 });
     expect((await call('POST', `${step}/solution`)).body).toEqual({ markdown: 'It is 42.' });
     expect((await call<CheckReport>('POST', `${step}/solve`)).body.verdict).toBe('PASS');

@@ -74,6 +74,12 @@ export class LabService {
     return { index, total: ladder.length, markdown };
   }
 
+  /** The hints that were shown already, for a page that was loaded again; records nothing. */
+  shownHints(labId: string, stepId: string): string[] {
+    const lab = this.#lab(labId, stepId);
+    return (lab.hints[stepId] ?? []).slice(0, this.#progress.step(labId, stepId).hintsShown);
+  }
+
   solution(labId: string, stepId: string): { markdown: string } {
     const lab = this.#lab(labId, stepId);
     this.#update(lab, stepId, { solutionShown: true });

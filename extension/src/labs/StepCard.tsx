@@ -1,5 +1,6 @@
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { CommandRegistry } from '@lumino/commands';
+import { useEffect } from 'react';
 import type { ReactElement } from 'react';
 
 import { commandIds } from '../commandIds.ts';
@@ -80,6 +81,10 @@ function Actions({ commands, lab, step, running }: StepCardProps & { running: bo
 
 function Texts({ model, rendermime, lab, step }: StepCardProps): ReactElement {
   const ref = { lab, step: step.id };
+  useEffect(() => {
+    // Without them the panel only shows less: the count beside the button stays right.
+    void model.recallHints({ lab, step: step.id }).catch(() => undefined);
+  }, [model, lab, step.id]);
   const solution = model.solution(ref);
   return (
     <div aria-live="polite">

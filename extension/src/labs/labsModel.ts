@@ -112,9 +112,16 @@ export class LabsModel implements IDisposable {
     return this.#pending.get(key(ref));
   }
 
-  /** Texts of the hints fetched since the page was loaded, first one first. */
+  /** Texts of the hints shown so far, first one first. */
   hints(ref: StepRef): readonly string[] {
     return this.#hints.get(key(ref)) ?? [];
+  }
+
+  /** Fetches the texts of hints that were shown before the page was loaded. */
+  async recallHints(ref: StepRef): Promise<void> {
+    if ((this.step(ref)?.hintsShown ?? 0) <= this.hints(ref).length) return;
+    this.#hints.set(key(ref), await this.#api.shownHints(ref.lab, ref.step));
+    this.#changed.emit();
   }
 
   solution(ref: StepRef): string | undefined {
