@@ -70,7 +70,7 @@ for (const podNet of ['namespaces', 'loopback'] as const) {
       expect(applied.stderr).toBe('');
       for (const each of ['deployment/web', 'statefulset/db']) {
         const rollout = await stack.kubectl(['rollout', 'status', '-n', 'shop', each, '--timeout=60s'], { timeoutMs: 70_000 });
-        expect(rollout.code, rollout.stderr + rollout.stdout).toBe(0);
+        expect(rollout).toMatchObject({ code: 0 });
       }
     });
 
