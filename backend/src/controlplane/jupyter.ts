@@ -16,13 +16,23 @@ export interface Jupyter {
   url: string;
 }
 
+export interface JupyterOptions {
+  layout: StateLayout;
+  kubectl: string;
+  /** Added to its environment; `DYNAMO_LABS_JUPYTER_PORT` demands a port. */
+  env: Record<string, string>;
+  /** Taken where it is free and nothing else is demanded. */
+  usualPort: number | undefined;
+}
+
 /**
  * JupyterLab on loopback with its own token. Its configuration, settings, workspaces and run-time files lie in the state
  * folder: the person's own Jupyter is neither read nor changed. Port and token stay the same over restarts, so that an open
  * browser tab connects again.
  */
-export async function prepareJupyter(layout: StateLayout, kubectl: string, env: Record<string, string>): Promise<Jupyter> {
-  const { port, token } = await address(layout, env);
+export async function prepareJupyter(options: JupyterOptions): Promise<Jupyter> {
+  const { layout, kubectl, env } = options;
+  const { port, token } = await address(options);
   const dir = path.join(layout.home, 'jupyter');
   const config = path.join(dir, 'config');
   await mkdir(config, { recursive: true, mode: 0o700 });
@@ -55,14 +65,14 @@ export async function prepareJupyter(layout: StateLayout, kubectl: string, env: 
   };
 }
 
-async function address(layout: StateLayout, env: Record<string, string>): Promise<{ port: number; token: string }> {
+async function address({ layout, env, usualPort }: JupyterOptions): Promise<{ port: number; token: string }> {
   const file = path.join(layout.home, 'jupyter.json');
   const last = await readFile(file, 'utf8').then(
     (text) => JSON.parse(text) as { port: number; token: string },
     () => undefined,
   );
   const wanted = Number(env['DYNAMO_LABS_JUPYTER_PORT'] ?? process.env['DYNAMO_LABS_JUPYTER_PORT'] ?? Number.NaN);
-  const port = await freePort(Number.isInteger(wanted) ? wanted : (last?.port ?? 8888));
+  const port = await freePort(Number.isInteger(wanted) ? wanted : (last?.port ?? usualPort));
   if (Number.isInteger(wanted) && port !== wanted) throw new PortBusyError(wanted, 'DYNAMO_LABS_JUPYTER_PORT');
   const token = last?.token ?? randomBytes(24).toString('hex');
   await writePrivateFile(file, JSON.stringify({ port, token }));
@@ -80,6 +90,8 @@ function serverConfig(layout: StateLayout, port: number, token: string, env: Rec
       allow_root: process.getuid?.() === 0,
       // Its "Shut Down" entry would only make the supervisor start it again.
       quit_button: false,
+      // A tool of the build: as a contents manager it would open every Markdown file as a notebook.
+      jpserver_extensions: { jupyterlab_jupytext: false },
     },
     IdentityProvider: { token },
     // A test drives JupyterLab through `window.jupyterapp`.

@@ -56,7 +56,7 @@ export async function ensurePki(dir: string, now = new Date()): Promise<string[]
     written.push(name);
   };
   // Loaded only where something must be made: the library costs a warm start a tenth of a second.
-  const library = (): Promise<typeof import('./certificate.ts')> => import('./certificate.ts');
+  const library = () => import('./certificate.ts');
   for (const name of ['ca', 'etcd-ca'] as const) {
     const existing = readPair(dir, name);
     const usable = existing !== undefined && lives(new X509Certificate(existing.certificatePem), now, renewBeforeDays + leafDays);

@@ -28,7 +28,9 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
   const has = (part: StackPart): boolean => options.parts.includes(part);
   const env = options.env ?? {};
   const binaries = options.binaries ?? (await timed(onStep, 'Kubernetes programs', 'a search', () => resolveKubernetes(layout), 'quiet'));
-  const ports = { etcd: await freePort(), apiserver: await freePort(16443) };
+  // The usual ports are for the person's own stack.
+  const usual = options.throwAway !== true;
+  const ports = { etcd: await freePort(), apiserver: await freePort(usual ? 16443 : undefined) };
   const server = `https://127.0.0.1:${ports.apiserver}`;
   await timed(onStep, 'certificates', 'keys', () => writeIdentities(options, server), 'quiet');
 
@@ -38,7 +40,7 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
     work.catch((error: unknown) => failed.abort(error));
     return work;
   };
-  const jupyter = has('jupyter') ? await prepareJupyter(layout, binaries.kubectl, env) : undefined;
+  const jupyter = has('jupyter') ? await prepareJupyter({ layout, kubectl: binaries.kubectl, env, usualPort: usual ? 8888 : undefined }) : undefined;
   const kube = new KubeClient(credentialsFromKubeconfig(layout.kubeconfig));
   try {
     const specs = controlPlaneSpecs({ layout, binaries, ports, throwAway: options.throwAway === true });

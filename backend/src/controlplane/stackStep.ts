@@ -18,7 +18,7 @@ export async function timed<T>(
     told = true;
     onStep?.({ type: 'begin', step, waitsFor });
   };
-  const timer = setTimeout(tell, quiet === 'quiet' ? 1_000 : 0);
+  const timer = quiet === 'quiet' ? setTimeout(tell, 1_000) : undefined;
   if (quiet === 'told') tell();
   try {
     const value = await work();
