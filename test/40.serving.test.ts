@@ -158,6 +158,17 @@ describe('serving: two workers behind a KV-aware frontend', () => {
     expect(wrong).toMatchObject({ status: 400, code: 'pinned_worker_not_found' });
   });
 
+  it('scores a decision again with other weights, and finds nothing wrong with itself', async () => {
+    const { response } = await chat('hindsight');
+    const id = response.headers.get('x-request-id') ?? '';
+    const other = await getJson<{ formula: string; candidates: unknown[]; sameChoice: boolean }>(
+      `${frontend.url}/router/decisions/${id}/what-if?formula=dynamo-0.8&overlap_score_weight=0`,
+    );
+    expect(other).toMatchObject({ formula: 'dynamo-0.8', candidates: [{}, {}] });
+    expect((await fetch(`${frontend.url}/router/decisions/${id}/what-if?overlap=1`)).status).toBe(400);
+    expect(await getJson(`${frontend.url}/router/doctor`)).toEqual({ findings: [] });
+  });
+
   it('shows decisions live, again when their outcome is known', async () => {
     const abort = new AbortController();
     const response = await fetch(`${frontend.url}/router/decisions/stream`, { signal: abort.signal });

@@ -50,13 +50,36 @@ describe('frontend arguments', () => {
       httpPort: 8000,
       routerMode: 'round-robin',
       weights: {},
-      busyThreshold: undefined,
+      busy: {},
+      queue: undefined,
+      approximate: {},
     });
   });
 
   it('follows no KV events on request, by the old and the new flag', () => {
     expect(parseFrontendArguments(['--no-kv-events'], {}).kvEvents).toBe(false);
     expect(parseFrontendArguments(['--no-router-kv-events'], {}).kvEvents).toBe(false);
+  });
+
+  it('passes on only the thresholds that are set', () => {
+    const argv = [
+      '--busy-threshold',
+      '0.8',
+      '--router-queue-threshold',
+      '2',
+      '--router-queue-policy',
+      'wspt',
+      '--router-ttl-secs',
+      '60',
+      '--router-predicted-ttl-secs',
+      '5',
+    ];
+    expect(parseFrontendArguments(argv, {})).toMatchObject({
+      busy: { activeDecodeBlocks: 0.8 },
+      queue: { threshold: 2, policy: 'wspt' },
+      approximate: { ttlMs: 60_000 },
+      predictedTtlMs: 5_000,
+    });
   });
 
   it('says which accepted flags do nothing', () => {

@@ -1,5 +1,5 @@
 import type { RouterMode, RouterWeights } from '../protocol/index.ts';
-import type { CostFormulaName } from '../router/index.ts';
+import type { ApproximateIndexOptions, BusyThresholds, CostFormulaName, QueuePolicy } from '../router/index.ts';
 import { bool, CommandLine, float, fromEnv, integer } from '../runtime/commandLine.ts';
 import { discoveryBackends, eventPlaneKind, eventPlanes, type EventPlaneKind } from '../runtime/index.ts';
 
@@ -17,8 +17,14 @@ export interface FrontendArguments {
   formula: CostFormulaName;
   /** Required of workers when given; else the model card's. */
   kvCacheBlockSize: number | undefined;
-  /** A worker is busy above this share of its KV blocks, 0 to 1. */
-  busyThreshold: number | undefined;
+  /** Above these a worker takes no more. */
+  busy: BusyThresholds;
+  /** Hold requests while all workers have more prompt tokens to compute than this times their batch size. */
+  queue: { threshold: number; policy: QueuePolicy } | undefined;
+  /** What is believed without KV events. */
+  approximate: ApproximateIndexOptions;
+  /** With KV events: how long a routed prompt is believed to be cached before its events come. */
+  predictedTtlMs: number | undefined;
   /** Seed of ties and samples, for repeatable runs. */
   routerSeed: bigint | undefined;
   /** Flags that are accepted and mean nothing here; the log says so. */
@@ -48,10 +54,18 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   parser.add_argument('--no-kv-events', { action: 'store_false', dest: 'kv_events', default: fromEnv(env, 'DYN_KV_EVENTS', bool, true) });
   parser.toggle('--router-kv-events', { default: fromEnv(env, 'DYN_ROUTER_USE_KV_EVENTS', bool, true), help: 'Follow the KV events of workers.' });
   parser.add_argument('--kv-cache-block-size', { type: integer(1), default: fromEnv(env, 'DYN_KV_CACHE_BLOCK_SIZE', integer(1), undefined) });
-  parser.add_argument('--busy-threshold', '--active-decode-blocks-threshold', {
-    type: float(0, 1),
-    default: fromEnv(env, 'DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD', float(0, 1), undefined),
-  });
+  const number = (flags: string[], variable: string, type: (text: string) => number): void => {
+    parser.add_argument(...(flags as [string]), { type, default: fromEnv(env, variable, type, undefined) });
+  };
+  number(['--active-decode-blocks-threshold', '--busy-threshold'], 'DYN_ACTIVE_DECODE_BLOCKS_THRESHOLD', float(0, 1));
+  number(['--active-prefill-tokens-threshold'], 'DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD', integer(1));
+  number(['--active-prefill-tokens-threshold-frac'], 'DYN_ACTIVE_PREFILL_TOKENS_THRESHOLD_FRAC', float(0));
+  number(['--router-queue-threshold'], 'DYN_ROUTER_QUEUE_THRESHOLD', float(0));
+  parser.add_argument('--router-queue-policy', { choices: ['fcfs', 'wspt'], default: env['DYN_ROUTER_QUEUE_POLICY'] ?? 'fcfs' });
+  number(['--router-ttl-secs', '--router-ttl'], 'DYN_ROUTER_TTL_SECS', float(0));
+  number(['--router-max-tree-size'], 'DYN_ROUTER_MAX_TREE_SIZE', integer(1));
+  number(['--router-prune-target-ratio'], 'DYN_ROUTER_PRUNE_TARGET_RATIO', float(0, 1));
+  number(['--router-predicted-ttl-secs'], 'DYN_ROUTER_PREDICTED_TTL_SECS', float(0));
   parser.add_argument('--discovery-backend', '--store-kv', {
     choices: [...discoveryBackends],
     default: env['DYN_DISCOVERY_BACKEND'] ?? env['DYN_STORE_KV'] ?? 'file',
@@ -106,9 +120,34 @@ export function parseFrontendArguments(argv: readonly string[], env: NodeJS.Proc
     weights: Object.fromEntries(weights) as Partial<RouterWeights>,
     formula: costFormula(env),
     kvCacheBlockSize: flags['kv_cache_block_size'] as number | undefined,
-    busyThreshold: flags['busy_threshold'] as number | undefined,
+    ...routing(flags),
     routerSeed: seed === undefined || !/^\d+$/.test(seed) ? undefined : BigInt(seed),
     withoutEffect: ignored.filter((name) => flags[name] !== undefined && flags[name] !== false).map((name) => `--${name.replaceAll('_', '-')}`),
+  };
+}
+
+/** The router's options whose flags are unset are left out: its own defaults hold. */
+function routing(flags: Record<string, unknown>): Pick<FrontendArguments, 'busy' | 'queue' | 'approximate' | 'predictedTtlMs'> {
+  const given = <T extends object>(names: Record<keyof T & string, string>, factor: Partial<Record<keyof T, number>> = {}): T =>
+    Object.fromEntries(
+      Object.entries<string>(names).flatMap(([name, flag]) =>
+        flags[flag] === undefined ? [] : [[name, (flags[flag] as number) * (factor[name as keyof T] ?? 1)]],
+      ),
+    ) as T;
+  const threshold = flags['router_queue_threshold'] as number | undefined;
+  const predicted = flags['router_predicted_ttl_secs'] as number | undefined;
+  return {
+    busy: given<Required<BusyThresholds>>({
+      activeDecodeBlocks: 'active_decode_blocks_threshold',
+      activePrefillTokens: 'active_prefill_tokens_threshold',
+      activePrefillTokensFrac: 'active_prefill_tokens_threshold_frac',
+    }),
+    queue: threshold === undefined ? undefined : { threshold, policy: flags['router_queue_policy'] as QueuePolicy },
+    approximate: given<Required<ApproximateIndexOptions>>(
+      { ttlMs: 'router_ttl_secs', maxBlocks: 'router_max_tree_size', pruneTargetRatio: 'router_prune_target_ratio' },
+      { ttlMs: 1_000 },
+    ),
+    predictedTtlMs: predicted === undefined ? undefined : predicted * 1_000,
   };
 }
 

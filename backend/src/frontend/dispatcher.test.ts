@@ -15,7 +15,7 @@ async function setup(handler: (worker: string, attempt: number) => AsyncIterable
   const requests = new FunctionPlane(({ address }) => handler(address, attempt++));
   const { logger, lines } = recordingLogger();
   const models = new ModelManager({
-    router: { mode: 'round-robin' },
+    router: { mode: 'round-robin', ...(busyThreshold === undefined ? {} : { busy: { activeDecodeBlocks: busyThreshold } }) },
     blockSize: undefined,
     eventPlane: undefined,
     requests,
@@ -27,7 +27,7 @@ async function setup(handler: (worker: string, attempt: number) => AsyncIterable
   await models.settled();
   const model = models.get('model') as ServedModel;
   const metrics = new FrontendMetrics('dynamo', () => []);
-  const dispatcher = new Dispatcher({ requests, metrics, logger, busyThreshold, overloadStatus: 529 });
+  const dispatcher = new Dispatcher({ requests, metrics, logger, overloadStatus: 529 });
   const dispatch = async (options: { signal?: AbortSignal; pin?: { workerId: bigint }; id?: string } = {}): Promise<EngineOutput[]> => {
     const { signal = new AbortController().signal, pin, id = 'r1' } = options;
     const outputs: EngineOutput[] = [];
@@ -132,9 +132,9 @@ describe('Dispatcher', () => {
     await expect(dispatch({ id: 'c' })).rejects.toMatchObject({
       status: 529,
       code: 'all_workers_busy',
-      message: expect.stringContaining('gate: active-decode-blocks-threshold'),
+      message: expect.stringContaining('gate: active-decode-blocks'),
     });
-    expect(await metrics.text()).toContain('dynamo_frontend_model_rejection_total{model="model",gate="active-decode-blocks-threshold"} 1');
+    expect(await metrics.text()).toContain('dynamo_frontend_model_rejection_total{model="model",gate="active-decode-blocks"} 1');
     go.resolve();
     await Promise.all(running);
   });

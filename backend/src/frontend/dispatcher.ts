@@ -1,5 +1,5 @@
 import type { EngineOutput, PreprocessedRequest, PromptAccount, RoutingDecision } from '../protocol/index.ts';
-import { RouterError } from '../router/index.ts';
+import { RouterError, type RouteRequest } from '../router/index.ts';
 import {
   ConnectFailedError,
   ConnectionLostError,
@@ -18,8 +18,6 @@ export interface DispatcherOptions {
   requests: RequestPlaneClient;
   metrics: FrontendMetrics;
   logger: Logger;
-  /** Share of a worker's KV blocks above which it takes no more, 0 to 1. */
-  busyThreshold: number | undefined;
   /** DYN_HTTP_OVERLOAD_STATUS_CODE. */
   overloadStatus: number;
 }
@@ -47,7 +45,9 @@ export class Dispatcher {
 
   /** Decides and records, sends nothing. */
   query({ model, request, pin }: Pick<DispatchRequest, 'model' | 'request' | 'pin'>): RoutingDecision {
-    return this.#route({ model, request, ...(pin === undefined ? {} : { pin }) }, new Set(), true);
+    return this.#reported(model, () =>
+      model.router.route({ ...this.#routeRequest({ model, request, ...(pin === undefined ? {} : { pin }) }, new Set()), queryOnly: true }),
+    );
   }
 
   /** The worker's outputs. The router learns of first token, growth and end; every way out of the loop frees the request. */
@@ -56,7 +56,7 @@ export class Dispatcher {
     const { metrics, logger } = this.#options;
     const lost = new Set<bigint>();
     for (;;) {
-      const decision = this.#route(dispatch, lost, false);
+      const decision = await this.#route(dispatch, lost);
       metrics.decided(decision);
       onDecision?.(decision);
       const workerId = BigInt(decision.chosen.worker_id);
@@ -84,46 +84,47 @@ export class Dispatcher {
     }
   }
 
-  #route({ model, request, pin }: Pick<DispatchRequest, 'model' | 'request' | 'pin'>, lost: ReadonlySet<bigint>, queryOnly: boolean): RoutingDecision {
-    const { metrics, overloadStatus } = this.#options;
+  /** Waits in the queue where there is one and every worker is saturated. */
+  async #route(dispatch: DispatchRequest, lost: ReadonlySet<bigint>): Promise<RoutingDecision> {
+    const { model, signal } = dispatch;
+    const request = this.#routeRequest(dispatch, lost);
+    if (model.queue === undefined) return this.#reported(model, () => model.router.route(request));
+    return model.queue.schedule(request, signal).catch((error: unknown) =>
+      this.#reported(model, () => {
+        throw error;
+      }),
+    );
+  }
+
+  #reported(model: ServedModel, decide: () => RoutingDecision): RoutingDecision {
     try {
-      const allowed = pin === undefined ? this.#allowed(model, lost) : undefined;
-      return model.router.route({
-        requestId: request.request_id,
-        model: model.name,
-        tokens: request.token_ids,
-        queryOnly,
-        ...(pin === undefined ? {} : { pin }),
-        ...(allowed === undefined ? {} : { allowedWorkers: allowed }),
-      });
+      return decide();
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
+      const { metrics, overloadStatus } = this.#options;
       metrics.rejected(model.name, error.gate);
       throw routerApiError(error, overloadStatus);
     }
   }
 
-  /** Undefined when everybody is. Throws ALL_WORKERS_BUSY when a threshold is set and every worker is above it. */
-  #allowed(model: ServedModel, lost: ReadonlySet<bigint>): ReadonlySet<bigint> | undefined {
+  #routeRequest({ model, request, pin }: Pick<DispatchRequest, 'model' | 'request' | 'pin'>, lost: ReadonlySet<bigint>): RouteRequest {
+    const allowed = pin === undefined ? this.#reachable(model, lost) : undefined;
+    return {
+      requestId: request.request_id,
+      model: model.name,
+      tokens: request.token_ids,
+      ...(pin === undefined ? {} : { pin }),
+      ...(allowed === undefined ? {} : { allowedWorkers: allowed }),
+    };
+  }
+
+  /** Undefined when everybody is. Workers that failed lately count only if there are no others. */
+  #reachable(model: ServedModel, lost: ReadonlySet<bigint>): ReadonlySet<bigint> | undefined {
     const now = Date.now();
-    const all = [...model.workers.keys()];
-    const present = all.filter((id) => !lost.has(id));
+    const present = [...model.workers.keys()].filter((id) => !lost.has(id));
     const reachable = present.filter((id) => (this.#avoid.get(id) ?? 0) <= now);
     const usable = reachable.length > 0 ? reachable : present;
-    const { busyThreshold } = this.#options;
-    if (busyThreshold === undefined || usable.length === 0) return usable.length === all.length ? undefined : new Set(usable);
-    const used = new Map<string, number>();
-    for (const { worker_id, activeDecodeBlocks } of model.router.loads()) used.set(worker_id, (used.get(worker_id) ?? 0) + activeDecodeBlocks);
-    const limit = (id: bigint): number => busyThreshold * (model.workers.get(id)?.modelCard?.total_kv_blocks ?? Infinity);
-    const free = usable.filter((id) => (used.get(String(id)) ?? 0) <= limit(id));
-    if (free.length === 0) {
-      throw new RouterError(
-        'ALL_WORKERS_BUSY',
-        `All workers are busy: every one uses more than ${busyThreshold} of its KV blocks`,
-        'active-decode-blocks-threshold',
-      );
-    }
-    return new Set(free);
+    return usable.length === model.workers.size ? undefined : new Set(usable);
   }
 
   #send(model: ServedModel, workerId: bigint, payload: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput> {

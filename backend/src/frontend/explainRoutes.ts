@@ -1,6 +1,8 @@
 import { Router, type Request, type Response } from 'express';
 import type { RoutingDecision } from '../protocol/index.ts';
+import { examineRouter, RouterError, whatIf, type RouterHealth, type WhatIf } from '../router/index.ts';
 import { ApiError } from './apiError.ts';
+import type { ServedModel } from './servedModel.ts';
 import type { ModelManager } from './modelManager.ts';
 import { SseStream } from './sseStream.ts';
 import type { FrontendArguments } from './arguments.ts';
@@ -62,16 +64,54 @@ export function explainRoutes({ models, flags, eventPlane, subscribe, signal }: 
   });
 
   router.get('/decisions/:requestId', (request: Request, response: Response) => {
-    const id = String(request.params['requestId']);
-    const found = models.models.map((model) => model.router.decisions.get(id)).find((decision) => decision !== undefined);
-    if (found === undefined) throw new ApiError(404, `No decision for request ${id} is kept.`, { param: 'request_id', code: 'decision_not_found' });
-    response.json(found);
+    response.json(decisionOf(models, String(request.params['requestId'])));
+  });
+
+  router.get('/decisions/:requestId/what-if', (request: Request, response: Response) => {
+    response.json(rescored(decisionOf(models, String(request.params['requestId'])), request));
+  });
+
+  router.get('/doctor', (_request: Request, response: Response) => {
+    response.json({ findings: models.models.flatMap((model) => examineRouter(healthOf(model, flags)).map((finding) => ({ model: model.name, ...finding }))) });
   });
 
   router.get('/state', (_request: Request, response: Response) => {
     response.json(state(models, flags, eventPlane));
   });
   return router;
+}
+
+function decisionOf(models: ModelManager, id: string): RoutingDecision {
+  const found = models.models.map((model) => model.router.decisions.get(id)).find((decision) => decision !== undefined);
+  if (found === undefined) throw new ApiError(404, `No decision for request ${id} is kept.`, { param: 'request_id', code: 'decision_not_found' });
+  return found;
+}
+
+/** Query: `formula`, and any weight by its name. */
+function rescored(decision: RoutingDecision, request: Request): WhatIf {
+  const { formula, ...weights } = request.query;
+  if (formula !== undefined && formula !== 'dynamo-0.8' && formula !== 'linear') {
+    throw new ApiError(400, 'Validation: formula must be dynamo-0.8 or linear', { param: 'formula' });
+  }
+  try {
+    const numbers = Object.fromEntries(Object.entries(weights).map(([name, text]) => [name, Number(text)]));
+    return whatIf(decision, { weights: numbers, ...(formula === undefined ? {} : { formula }) });
+  } catch (error) {
+    if (error instanceof RouterError) throw new ApiError(400, error.message, { code: error.code.toLowerCase() });
+    throw error;
+  }
+}
+
+function healthOf(model: ServedModel, flags: FrontendArguments): RouterHealth {
+  const health = model.router.health();
+  return {
+    ...health,
+    discoveryBackend: flags.discoveryBackend,
+    workers: health.workers.map((worker) => {
+      const card = model.workers.get(BigInt(worker.worker_id))?.modelCard;
+      return { ...worker, cardBlockSize: card?.kv_cache_block_size, cardKvEvents: card?.kv_events };
+    }),
+  };
 }
 
 function state(models: ModelManager, flags: FrontendArguments, eventPlane: EventPlane | undefined): Record<string, unknown> {

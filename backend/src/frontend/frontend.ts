@@ -13,6 +13,8 @@ import {
   type EventPlane,
 } from '../runtime/index.ts';
 import type { FrontendArguments } from './arguments.ts';
+import { TYPESCRIPT_KERNELS, type KvRouterOptions, type RouterKernels } from '../router/index.ts';
+import { nativeKernels } from '../router/native/nativeKernels.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { frontendApp } from './frontendApp.ts';
 import { FrontendMetrics, type WorkerSeries } from './frontendMetrics.ts';
@@ -49,12 +51,8 @@ export class Frontend implements AsyncDisposable {
       const metrics = new FrontendMetrics(dynamoNamespace(flags.namespace, env), () => workerSeries(models));
       const models: ModelManager = resources.use(
         new ModelManager({
-          router: {
-            mode: flags.routerMode,
-            weights: flags.weights,
-            formula: flags.formula,
-            ...(flags.routerSeed === undefined ? {} : { seed: flags.routerSeed }),
-          },
+          router: routerOptions(flags, logger),
+          queue: flags.queue,
           blockSize: flags.kvCacheBlockSize,
           eventPlane,
           requests,
@@ -70,7 +68,6 @@ export class Frontend implements AsyncDisposable {
         requests,
         metrics,
         logger: logger.child('dynamo_llm::kv_router'),
-        busyThreshold: flags.busyThreshold,
         overloadStatus: Number(env['DYN_HTTP_OVERLOAD_STATUS_CODE'] ?? 503),
       });
       const stop = new AbortController();
@@ -146,10 +143,35 @@ export class Frontend implements AsyncDisposable {
   }
 }
 
+function routerOptions(flags: FrontendArguments, logger: Logger): Omit<KvRouterOptions, 'blockSize'> {
+  const { routerMode: mode, weights, formula, kvEvents, busy, approximate, predictedTtlMs, routerSeed: seed } = flags;
+  return {
+    mode,
+    weights,
+    formula,
+    kvEvents,
+    busy,
+    approximate,
+    kernels: routerKernels(logger),
+    ...(predictedTtlMs === undefined ? {} : { predictedTtlMs }),
+    ...(seed === undefined ? {} : { seed }),
+  };
+}
+
+/** The C++ ones where the addon is built; the TypeScript ones answer the same, slower. */
+function routerKernels(logger: Logger): RouterKernels {
+  try {
+    return nativeKernels();
+  } catch (error) {
+    logger.warn(`router index in TypeScript, the native one cannot be loaded: ${(error as Error).message}`);
+    return TYPESCRIPT_KERNELS;
+  }
+}
+
 async function openEventPlane(flags: FrontendArguments, logger: Logger, env: NodeJS.ProcessEnv): Promise<EventPlane | undefined> {
   if (flags.routerMode !== 'kv') return undefined;
   if (!flags.kvEvents) {
-    logger.warn('router mode kv without KV events: no overlap is known, requests are routed by load only');
+    logger.warn('router mode kv without KV events: overlap is guessed from this router’s own decisions');
     return undefined;
   }
   return createEventPlane({ kind: flags.eventPlane, publisher: false, namespace: dynamoNamespace(flags.namespace, env), component: 'frontend', logger, env });

@@ -1,13 +1,14 @@
 import type { Logger } from '../observability/index.ts';
 import type { ModelDeploymentCard } from '../protocol/index.ts';
 import { loadTextCodec, type TextCodec } from '../preprocess/index.ts';
-import { KvRouter, type KvRouterOptions } from '../router/index.ts';
+import { KvRouter, RouterQueue, type KvRouterOptions, type QueuePolicy } from '../router/index.ts';
 import { endpointNames, type EventPlane, type Instance, type InstanceListener, type RequestPlaneClient } from '../runtime/index.ts';
 import { KvEventFollower } from './kvEventFollower.ts';
 import type { ServedModel } from './servedModel.ts';
 
 export interface ModelManagerOptions {
   router: Omit<KvRouterOptions, 'blockSize'>;
+  queue?: { threshold: number; policy: QueuePolicy } | undefined;
   /** Refuse workers with another block size: their events would never match. */
   blockSize: number | undefined;
   /** Absent: no KV events are followed. */
@@ -58,7 +59,10 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
 
   async close(): Promise<void> {
     await this.#queue;
-    for (const { follower } of this.#models.values()) await follower?.close();
+    for (const { follower, queue } of this.#models.values()) {
+      queue?.[Symbol.dispose]();
+      await follower?.close();
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -77,7 +81,10 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
     const former = this.#models.get(card.display_name);
     // Without workers nothing binds the name to what it was: a graph that is applied again may bring another model.
     const known = former !== undefined && former.workers.size === 0 && this.#conflict(card, former.card) !== undefined ? undefined : former;
-    if (former !== known) await former?.follower?.close();
+    if (former !== known) {
+      former?.queue?.[Symbol.dispose]();
+      await former?.follower?.close();
+    }
     const conflict = this.#conflict(card, known?.card);
     if (conflict !== undefined) {
       logger.error(`worker ${instance.pod ?? instance.instanceId} is not used: ${conflict}`, { model_name: card.display_name });
@@ -121,11 +128,12 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
     const { router: routerOptions, eventPlane, requests, logger, onKvEvent, onModel, loadCodec = loadTextCodec } = this.#options;
     const codec = await loadCodec(card.tokenizer_path);
     const router = new KvRouter({ ...routerOptions, blockSize: card.kv_cache_block_size });
+    const queue = this.#options.queue === undefined ? undefined : new RouterQueue({ router, ...this.#options.queue });
     const follows = eventPlane !== undefined && routerOptions.mode === 'kv';
     const follower = follows
       ? new KvEventFollower({ router, plane: eventPlane, requests, logger, ...(onKvEvent === undefined ? {} : { onApplied: onKvEvent }) })
       : undefined;
-    const model: Entry = { name: card.display_name, card, codec, router, follower, workers: new Map(), created: Math.floor(Date.now() / 1000) };
+    const model: Entry = { name: card.display_name, card, codec, router, queue, follower, workers: new Map(), created: Math.floor(Date.now() / 1000) };
     this.#models.set(model.name, model);
     onModel?.(model);
     return model;

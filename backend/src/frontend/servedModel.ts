@@ -1,6 +1,6 @@
 import type { ModelDeploymentCard } from '../protocol/index.ts';
 import type { TextCodec } from '../preprocess/index.ts';
-import type { KvRouter } from '../router/index.ts';
+import type { KvRouter, RouterQueue } from '../router/index.ts';
 import type { Instance } from '../runtime/index.ts';
 import type { KvEventFollower } from './kvEventFollower.ts';
 
@@ -10,6 +10,8 @@ export interface ServedModel {
   readonly card: ModelDeploymentCard;
   readonly codec: TextCodec;
   readonly router: KvRouter;
+  /** Set where requests wait while all workers are saturated. */
+  readonly queue: RouterQueue | undefined;
   readonly follower: KvEventFollower | undefined;
   readonly workers: ReadonlyMap<bigint, Instance>;
   /** Seconds since the epoch, when the first worker appeared. */
