@@ -94,9 +94,9 @@ async function assertWorkerAgrees(ctx: CheckContext, first: RoutingDecision, lat
   ctx.assert({
     id: 'events-published',
     title: 'The worker published its cache events',
-    ok: state.events.connected && state.events.published > 0,
+    ok: state.kv_events.connected === true && (state.kv_events.published ?? 0) > 0,
     expected: 'connected, more than 0 events',
-    observed: `${state.events.connected ? 'connected' : 'not connected'}, ${state.events.published} events over ${state.events.plane}`,
+    observed: `${state.kv_events.connected === true ? 'connected' : 'not connected'}, ${state.kv_events.published ?? 0} events over ${state.kv_events.kind ?? 'no plane'}`,
     evidence: [ctx.evidence(`GET /engine/state of pod ${pod}`, state)],
   });
 }
@@ -279,14 +279,14 @@ async function checkNoTransfer(ctx: CheckContext): Promise<void> {
     evidence: [seen],
     hint: 'Pin it: header x-worker-instance-id with the id of the other worker.',
   });
-  const held = away.candidates.find((candidate) => candidate.worker_id === last.chosen.worker_id)?.overlap_blocks ?? 0;
   ctx.require({
     id: 'same-prompt',
-    title: 'It was the same prompt: its home worker still held it',
-    ok: held >= longPrefixBlocks,
-    expected: `≥ ${longPrefixBlocks} blocks at home`,
-    observed: `${held} blocks at home`,
+    title: 'It was the same prompt, block by block',
+    ok: away.prefix_hash !== undefined && away.prefix_hash === last.prefix_hash && away.isl_tokens === last.isl_tokens,
+    expected: `${last.isl_tokens} tokens, hash of the last full block ${last.prefix_hash}`,
+    observed: `${away.isl_tokens} tokens, hash ${away.prefix_hash}`,
     evidence: [seen],
+    hint: 'A block hash commits to everything before it: one different token, and it is another prompt.',
   });
   ctx.assert({
     id: 'away-recomputed',

@@ -1,4 +1,4 @@
-import { isReady, type CheckContext, type K8sObject } from '@dynamo-labs/backend/validation';
+import { isReady, type CheckContext, type EventPlaneView, type K8sObject } from '@dynamo-labs/backend/validation';
 import { graph, graphName, model, namespace, nodePort, requireFrontend, serviceName } from './scene.ts';
 
 const gpu = 'nvidia.com/gpu';
@@ -55,23 +55,26 @@ export async function checkDeploy(ctx: CheckContext): Promise<void> {
     observed: state.workers.map((worker) => worker.pod ?? worker.worker_id).join(', ') || 'none',
     evidence: [live],
   });
-  const published = await Promise.all(names.map(async (name) => ({ pod: name, events: (await client.workerState(name ?? '')).events })));
-  const streams = ctx.evidence('GET /engine/state of both workers: events', published);
+  const workerEvents = await Promise.all(names.map(async (name) => ({ pod: name ?? '', events: (await client.workerState(name ?? '')).kv_events })));
+  const streams = ctx.evidence('GET /engine/state of both workers: kv_events', workerEvents);
   ctx.require({
     id: 'events-on',
-    title: 'Both workers publish cache events',
-    ok: published.every(({ events }) => events.plane !== 'none'),
-    expected: 'an event plane on each worker',
-    observed: published.map(({ pod, events }) => `${pod}: ${events.plane}`).join(', '),
-    evidence: [streams],
+    title: 'Both workers publish cache events, and the router follows them',
+    ok: state.kv_events.followed && workerEvents.every(({ events }) => events.enabled),
+    expected: 'on, on all three',
+    observed: `router: ${state.kv_events.followed ? 'on' : 'off'}, ${workerEvents.map(({ pod, events }) => `${pod}: ${events.enabled ? 'on' : 'off'}`).join(', ')}`,
+    evidence: [live, streams],
     hint: 'Without prefix caching there is nothing to publish, and a kv router silently routes by load alone.',
   });
+  const overNats = (view: EventPlaneView): boolean => view.connected === true && view.kind === 'nats';
+  const describe = (view: EventPlaneView): string =>
+    `${view.kind ?? 'none'} ${view.connected === true ? 'connected' : 'not connected'}${view.address === undefined ? '' : ` (${view.address})`}`;
   ctx.assert({
     id: 'events-connected',
     title: 'Their events reach the router over NATS',
-    ok: state.events.connected && state.events.plane === 'nats' && published.every(({ events }) => events.connected && events.plane === 'nats'),
+    ok: overNats(state.kv_events) && workerEvents.every(({ events }) => overNats(events)),
     expected: 'router and both workers connected to NATS',
-    observed: `router: ${state.events.plane}, ${state.events.connected ? 'connected' : 'not connected'}; ${published.map(({ pod, events }) => `${pod}: ${events.plane}, ${events.connected ? 'connected' : 'not connected'}`).join('; ')}`,
+    observed: `router: ${describe(state.kv_events)}; ${workerEvents.map(({ pod, events }) => `${pod}: ${describe(events)}`).join('; ')}`,
     evidence: [live, streams],
     hint: 'NATS_SERVER must name a Service that exists: kubectl get svc -A | grep 4222',
   });

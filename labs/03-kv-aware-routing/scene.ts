@@ -59,6 +59,7 @@ export function brief(decision: RoutingDecision): Record<string, unknown> {
     request_id: decision.request_id,
     worker: decision.chosen.pod ?? decision.chosen.worker_id,
     request_blocks: decision.request_blocks,
+    prefix_hash: decision.prefix_hash,
     overlap_blocks: Object.fromEntries(decision.candidates.map((candidate) => [candidate.pod ?? candidate.worker_id, candidate.overlap_blocks])),
     cost: Object.fromEntries(decision.candidates.map((candidate) => [candidate.pod ?? candidate.worker_id, candidate.cost])),
     round_robin_choice: decision.round_robin_choice,

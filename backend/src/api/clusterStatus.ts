@@ -37,9 +37,9 @@ export async function clusterStatus(cluster: ClusterView): Promise<ClusterStatus
 
 /** The latest decisions of the graphs' frontends, oldest first. A graph named by the caller must have a Ready frontend. */
 export async function graphDecisions(cluster: ClusterView, scope: { namespace?: string; graph?: string; limit: number }): Promise<RoutingDecision[]> {
-  const graphs = (await cluster.list('nvidia.com/v1alpha1', 'DynamoGraphDeployment', scope.namespace === undefined ? {} : { namespace: scope.namespace })).filter(
-    (graph) => scope.graph === undefined || graph.metadata?.name === scope.graph,
-  );
+  const graphs = (
+    await cluster.list('nvidia.com/v1alpha1', 'DynamoGraphDeployment', scope.namespace === undefined ? {} : { namespace: scope.namespace })
+  ).filter((graph) => scope.graph === undefined || graph.metadata?.name === scope.graph);
   if (scope.graph !== undefined && graphs.length === 0) throw new ApiError(404, 'NO_GRAPH', `There is no graph ${scope.graph}.`);
   const found = await Promise.all(
     graphs.map(async ({ metadata }) => {

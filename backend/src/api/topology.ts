@@ -66,7 +66,7 @@ async function podView(client: GraphClient, pod: K8sObject, isFrontend: boolean,
     ...(reason !== undefined && { reason }),
     ...(worker && {
       kv: { totalBlocks: worker.engine.totalBlocks, usedBlocks: worker.engine.usedBlocks, cachedBlocks: worker.engine.cachedBlocks },
-      requests: { running: worker.engine.running, waiting: worker.engine.waiting, total: worker.engine.requests ?? 0 },
+      requests: { running: worker.engine.running, waiting: worker.engine.waiting, total: worker.requests.total },
     }),
   };
 }

@@ -11,6 +11,8 @@ export interface RoutingDecision {
   isl_tokens: number;
   /** Full blocks of the prompt. */
   request_blocks: number;
+  /** Sequence hash of the last full block, decimal: it commits to every token before it, so equal hashes mean equal prompts up to there. */
+  prefix_hash?: string;
   formula: 'dynamo-0.8' | 'linear' | 'none';
   weights: RouterWeights;
   candidates: CandidateScore[];

@@ -145,6 +145,7 @@ export class KvRouter {
       block_size: this.blockSize,
       isl_tokens: request.tokens.length,
       request_blocks: sequence.length,
+      ...(sequence.length > 0 && { prefix_hash: String(sequence.at(-1)) }),
       formula,
       weights,
       timing_us: microseconds({ start, hashed, matched, end }),

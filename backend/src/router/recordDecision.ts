@@ -6,7 +6,7 @@ import { rankName } from './whatIf.ts';
 
 interface DecisionFacts extends Pick<
   RoutingDecision,
-  'sequence' | 'request_id' | 'model' | 'mode' | 'block_size' | 'isl_tokens' | 'request_blocks' | 'formula' | 'weights' | 'timing_us'
+  'sequence' | 'request_id' | 'model' | 'mode' | 'block_size' | 'isl_tokens' | 'request_blocks' | 'prefix_hash' | 'formula' | 'weights' | 'timing_us'
 > {
   table: CandidateTable;
   selection: Selection;

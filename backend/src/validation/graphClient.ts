@@ -7,11 +7,21 @@ const graphLabel = 'nvidia.com/dynamo-graph-deployment-name';
 const frontendPort = 8000;
 const systemPort = 9090;
 
+/** The event plane as a process sees it. Absent fields: events are off. */
+export interface EventPlaneView {
+  /** `nats` or `zmq`. */
+  kind?: string;
+  connected?: boolean;
+  address?: string;
+  published?: number;
+  received?: number;
+}
+
 /** What `GET /router/state` of a frontend answers, as far as checks read it. */
 export interface RouterState {
   mode: string;
   formula: string;
-  block_size: number;
+  block_size: number | null;
   weights: Record<string, number>;
   workers: {
     worker_id: string;
@@ -22,7 +32,9 @@ export interface RouterState {
     active_decode_blocks: number;
     active_requests: number;
   }[];
-  events: { plane: string; connected: boolean; applied: Record<string, number> };
+  kv_events: EventPlaneView & { followed: boolean };
+  /** Events by outcome: applied, gaps, orphans, … */
+  events: Record<string, number>;
 }
 
 /** What `GET /engine/state` of a worker answers, as far as checks read it. */
@@ -37,10 +49,9 @@ export interface WorkerState {
     cachedTokens: number;
     computedTokens: number;
     generatedTokens: number;
-    /** Requests taken since the worker started. */
-    requests?: number;
   };
-  events: { plane: string; connected: boolean; published: number };
+  requests: { total: number; running: number };
+  kv_events: EventPlaneView & { enabled: boolean; last_event_id?: number };
 }
 
 export interface ChatRequest {

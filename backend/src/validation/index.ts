@@ -2,7 +2,7 @@
 export { CheckContext, CheckStopped, type Answers, type AssertionInput } from './checkContext.ts';
 export { ClusterError } from './clusterError.ts';
 export { ClusterView, type K8sObject, type RawRequest, type RawResponse } from './clusterView.ts';
-export { GraphClient, isReady, type ChatAnswer, type ChatRequest, type RouterState, type WorkerState } from './graphClient.ts';
+export { GraphClient, isReady, type ChatAnswer, type ChatRequest, type EventPlaneView, type RouterState, type WorkerState } from './graphClient.ts';
 export { junit } from './junit.ts';
 export type { Act, ActContext, Lab, LabYaml, WrongAnswer } from './labDefinition.ts';
 export { lintLab } from './lintLab.ts';
