@@ -26,7 +26,7 @@ export class PodinitBuildError extends Error {
 }
 
 function findCompiler(env) {
-  const candidates = [env.CC, 'cc', 'gcc', 'clang', 'c++', 'g++'].filter((name) => name !== undefined && name !== '');
+  const candidates = [env.CC, 'cc', 'gcc', 'clang'].filter((name) => name !== undefined && name !== '');
   for (const name of candidates) {
     try {
       return { name, version: execFileSync(name, ['--version'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).split('\n')[0] };
@@ -46,8 +46,7 @@ function sources(folder) {
 }
 
 function compile(compiler, flags, files, output) {
-  // C++ drivers would compile .c as C++.
-  const args = ['-x', 'c', ...warnings, ...flags, ...files.filter((file) => file.endsWith('.c'))];
+  const args = [...warnings, ...flags, ...files.filter((file) => file.endsWith('.c'))];
   const partial = `${output}.${process.pid}`;
   try {
     execFileSync(compiler.name, [...args, '-o', partial, ...(flags.includes('-shared') ? ['-ldl'] : [])], {
