@@ -48,7 +48,11 @@ export class Frontend implements AsyncDisposable {
       const eventPlane = await openEventPlane(flags, logger, env);
       if (eventPlane !== undefined) resources.use(eventPlane);
       const listeners = new Set<(decision: RoutingDecision) => void>();
-      const metrics = new FrontendMetrics(dynamoNamespace(flags.namespace, env), () => workerSeries(models));
+      const metrics = new FrontendMetrics(
+        dynamoNamespace(flags.namespace, env),
+        () => workerSeries(models),
+        () => models.models.map(({ name, queue }) => ({ model: name, waiting: queue?.waiting ?? 0 })),
+      );
       const models: ModelManager = resources.use(
         new ModelManager({
           router: routerOptions(flags, logger),

@@ -33,7 +33,7 @@ export class FrontendMetrics {
   readonly #overhead;
   readonly #cards;
 
-  constructor(namespace: string, workers: () => WorkerSeries[]) {
+  constructor(namespace: string, workers: () => WorkerSeries[], queued: () => { model: string; waiting: number }[] = () => []) {
     const metrics = new MetricsRegistry();
     this.#metrics = metrics;
     const model = ['model'] as const;
@@ -86,6 +86,9 @@ export class FrontendMetrics {
       context_length: card('context_length', 'Tokens of prompt and answer'),
       kv_cache_block_size: card('kv_cache_block_size', 'Tokens per KV block'),
     };
+    metrics.gauge('dynamo_frontend_router_queue_pending_requests', 'Requests that wait because every worker is saturated', model, (gauge) => {
+      for (const { model: name, waiting } of queued()) gauge.set({ model: name }, waiting);
+    });
     const perWorker = (name: string, help: string, read: (worker: WorkerSeries) => number): void => {
       metrics.gauge(`dynamo_frontend_worker_${name}`, help, ['worker_id', 'dp_rank', 'worker_type'], (gauge) => {
         gauge.reset();

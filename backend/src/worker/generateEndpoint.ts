@@ -41,7 +41,7 @@ const callerErrors: ReadonlySet<string> = new Set(['INVALID_REQUEST', 'PROMPT_TO
 /** Serves `generate`: one engine output per message. Logs, for each request, how much of its prompt the cache held. */
 export function generateEndpoint(options: GenerateEndpointOptions): RequestHandler {
   const { engine, metrics, logger, logRequests, maxModelLen } = options;
-  return async function* (payload, { signal, requestId }) {
+  return async function* (payload, { signal, requestId, bytes }) {
     const parsed = request.safeParse(payload);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
@@ -74,7 +74,7 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
       if (finish === 'error') logger.error(`request failed: ${(error as Error).message}`, { request_id: requestId });
       throw error;
     } finally {
-      measure.end(finish);
+      measure.end(finish, bytes);
       if (logRequests) {
         logger.info(`request finished: ${finish}`, {
           request_id: requestId,

@@ -28,7 +28,8 @@ describe('kv_events endpoint', () => {
   async function ask(history: KvEventHistory, dump: KvCacheEvent[], payload: unknown): Promise<KvEventsPage[]> {
     const pages: KvEventsPage[] = [];
     const handler = kvEventsEndpoint({ history, dump: () => dump });
-    for await (const page of handler(payload, { requestId: 'r', signal: new AbortController().signal })) pages.push(page as KvEventsPage);
+    for await (const page of handler(payload, { requestId: 'r', signal: new AbortController().signal, bytes: { request: 0, response: 0 } }))
+      pages.push(page as KvEventsPage);
     return pages;
   }
   const history = new KvEventHistory(4);

@@ -154,6 +154,8 @@ describe('Worker', () => {
     await expect(call(request([1], 1_000_000), AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'TimeoutError' });
     const text = await (await system('/metrics')).text();
     expect(text).toMatch(/dynamo_component_requests_total\{.*dynamo_endpoint="generate".*\} 3/);
+    expect(text).toMatch(/dynamo_component_request_bytes_total\{.*\} [1-9]/);
+    expect(text).toMatch(/dynamo_component_response_bytes_total\{.*\} [1-9]/);
     expect(text).toMatch(/vllm:prompt_tokens_total\{.*\} 5/);
     expect(await (await system('/engine/state')).json()).toMatchObject({
       requests: { total: 3, running: 0, cancelled: 1 },

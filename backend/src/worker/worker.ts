@@ -139,6 +139,8 @@ export class Worker implements AsyncDisposable {
     }
     const maxModelLen = Math.min(flags.maxModelLen ?? contextLength, totalBlocks * flags.blockSize);
     this.#discovery = this.#resources.use(this.#options.discovery ?? createDiscovery(flags.discoveryBackend, logger, this.#env));
+    // Registering may wait for the API server: a stop must not.
+    signal?.addEventListener('abort', () => void this.#discovery?.close().catch(() => {}), { once: true });
     await this.#publishEvents(engine, this.#discovery);
     const server = this.#resources.use(await TcpRequestServer.listen(tcpOptionsFromEnv(this.#env)));
     this.#server = server;

@@ -15,6 +15,8 @@ export class WorkerMetrics {
   readonly #inflight;
   readonly #duration;
   readonly #errors;
+  readonly #requestBytes;
+  readonly #responseBytes;
   readonly #startedAt = Date.now();
   #total = 0;
   #cancelled = 0;
@@ -32,6 +34,8 @@ export class WorkerMetrics {
       [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120],
     );
     this.#errors = metrics.counter('dynamo_component_errors_total', 'Requests that failed', ['error_type']);
+    this.#requestBytes = metrics.counter('dynamo_component_request_bytes_total', 'Payload bytes received on the request plane');
+    this.#responseBytes = metrics.counter('dynamo_component_response_bytes_total', 'Payload bytes sent on the request plane');
     metrics.gauge('dynamo_component_uptime_seconds', 'Since the process started', [], (gauge) => gauge.set((Date.now() - this.#startedAt) / 1000));
   }
 
@@ -90,7 +94,7 @@ export class WorkerMetrics {
   }
 
   /** One request begins; call `end` exactly once with its finish reason. */
-  start(): { end: (finish: string) => void; elapsedMs: () => number } {
+  start(): { end: (finish: string, bytes: { request: number; response: number }) => void; elapsedMs: () => number } {
     const begin = performance.now();
     this.#total += 1;
     this.#running += 1;
@@ -98,9 +102,11 @@ export class WorkerMetrics {
     this.#inflight.inc();
     return {
       elapsedMs: () => Math.round(performance.now() - begin),
-      end: (finish) => {
+      end: (finish, bytes) => {
         this.#running -= 1;
         this.#inflight.dec();
+        this.#requestBytes.inc(bytes.request);
+        this.#responseBytes.inc(bytes.response);
         this.#duration.observe((performance.now() - begin) / 1000);
         if (finish === 'cancelled') this.#cancelled += 1;
         if (finish === 'error') {

@@ -100,6 +100,7 @@ export class KubernetesDiscovery implements Discovery {
 
   async close(): Promise<void> {
     if (this.#abort.signal.aborted) return;
+    this.#abort.abort(new DiscoveryError('CLOSED', this.backend, 'closed'));
     clearTimeout(this.#debounce);
     this.#watchers.close();
     await Promise.all((this.#reflectors ?? []).map((reflector) => reflector.stop()));
@@ -108,7 +109,6 @@ export class KubernetesDiscovery implements Discovery {
     } catch (error) {
       this.#options.logger.warn(`could not withdraw the DynamoWorkerMetadata: ${(error as Error).message}`);
     }
-    this.#abort.abort();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -24,6 +24,8 @@ export interface RequestCall {
 
 export interface RequestContext {
   requestId: string;
+  /** Payload bytes so far; the server counts on while the handler yields. */
+  readonly bytes: { request: number; response: number };
   /** Aborted when the caller cancels, its connection ends, or the deadline passes. */
   signal: AbortSignal;
 }

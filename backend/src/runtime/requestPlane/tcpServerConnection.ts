@@ -60,15 +60,16 @@ export class TcpServerConnection {
     else if (frame.type === frameTypes.credit) this.#streams.get(frame.stream)?.credit.add(frame.payload.readUInt32BE(0));
     else if (frame.type === frameTypes.request) {
       if (this.#streams.has(frame.stream)) throw new Error(`stream ${frame.stream} is already open`);
-      void this.#run(frame.stream, JSON.parse(frame.payload.toString('utf8')) as RequestMessage);
+      void this.#run(frame.stream, frame.payload.length, JSON.parse(frame.payload.toString('utf8')) as RequestMessage);
     } else throw new Error(`a client may not send frames of type ${frame.type}`);
   }
 
-  async #run(stream: number, message: RequestMessage): Promise<void> {
+  async #run(stream: number, requestBytes: number, message: RequestMessage): Promise<void> {
     const handler = this.#context.handler(message.endpoint);
     if (this.#context.draining()) return this.#refuse(stream, 'DRAINING', 'this worker is shutting down and takes no new requests');
     if (handler === undefined) return this.#refuse(stream, 'UNKNOWN_ENDPOINT', `no endpoint "${message.endpoint}" here`);
     const abort = new AbortController();
+    const bytes = { request: requestBytes, response: 0 };
     const credit = new CreditGate(message.credit, abort.signal);
     this.#streams.set(stream, { abort, credit });
     const deadline =
@@ -77,11 +78,12 @@ export class TcpServerConnection {
         : setTimeout(() => abort.abort(new HandlerError('DEADLINE_EXCEEDED', `not done within ${message.deadline_ms} ms`)), message.deadline_ms);
     try {
       this.#send(frameTypes.accepted, stream);
-      for await (const item of handler(message.payload, { requestId: message.request_id, signal: abort.signal })) {
+      for await (const item of handler(message.payload, { requestId: message.request_id, signal: abort.signal, bytes })) {
         await credit.take();
         const payload = Buffer.from(JSON.stringify(item));
         const limit = this.#context.options.maxMessageBytes;
         if (payload.length > limit) throw new HandlerError('MESSAGE_TOO_LARGE', `a response of ${payload.length} bytes is over the limit of ${limit} bytes`);
+        bytes.response += payload.length;
         this.#send(frameTypes.data, stream, payload);
       }
       if (abort.signal.aborted) throw abort.signal.reason;
