@@ -6,7 +6,7 @@ import { resolveNats } from '../backend/src/controlplane/natsServer.ts';
 import { createLogger } from '../backend/src/observability/index.ts';
 import { eventPlaneContract } from '../backend/src/runtime/eventPlane/eventPlane.contract.ts';
 import { NatsEventPlane } from '../backend/src/runtime/index.ts';
-import { eventually } from './support/servingGroup.ts';
+import { eventually, getJson, servingGroup } from './support/servingGroup.ts';
 
 let program: string;
 let port: number;
@@ -106,5 +106,42 @@ describe('NATS event plane', () => {
       ({ connected, published }) => connected && published === 1,
     );
     await publisher.close();
+  });
+});
+
+describe('serving while NATS is away', () => {
+  interface State {
+    indexed_blocks: number;
+    kv_events: { connected: boolean; problem?: string };
+    workers: { last_event_id: number | null }[];
+  }
+
+  it('answers go on, the router says that it is blind, and catches up when NATS is back', async () => {
+    const group = await servingGroup({ NATS_SERVER: `nats://127.0.0.1:${port}` });
+    try {
+      const [worker, frontend] = [await group.startWorker(), await group.startFrontend(['--router-mode', 'kv'])];
+      const state = (): Promise<State> => getJson(`${frontend.url}/router/state`);
+      const ask = async (prompt: string): Promise<number> => {
+        const body = JSON.stringify({ model: 'Qwen/Qwen2.5-1.5B-Instruct', prompt: prompt.repeat(20), max_tokens: 2 });
+        return (await fetch(`${frontend.url}/v1/completions`, { method: 'POST', body })).status;
+      };
+      await eventually(state, ({ workers, kv_events }) => workers.length === 1 && kv_events.connected);
+      expect(await ask('With NATS. ')).toBe(200);
+      const before = await eventually(state, ({ indexed_blocks }) => indexed_blocks > 0);
+
+      await stopServer();
+      await eventually(state, ({ kv_events }) => !kv_events.connected);
+      expect(await ask('Without NATS. ')).toBe(200);
+      expect(await state()).toMatchObject({ indexed_blocks: before.indexed_blocks, kv_events: { connected: false, problem: 'the connection ended' } });
+      const worked = await getJson<{ kv_events: { last_event_id: number; connected: boolean } }>(`${worker.url}/engine/state`);
+      expect(worked.kv_events).toMatchObject({ connected: false });
+      expect(worked.kv_events.last_event_id).toBeGreaterThan(before.workers[0]?.last_event_id ?? Infinity);
+
+      await startServer();
+      const after = await eventually(state, ({ workers }) => workers[0]?.last_event_id === worked.kv_events.last_event_id);
+      expect(after.indexed_blocks).toBeGreaterThan(before.indexed_blocks);
+    } finally {
+      await group.close();
+    }
   });
 });
