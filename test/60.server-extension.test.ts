@@ -134,3 +134,5 @@ test('a backend that is down is a 502 that says what to do; a restarted one is f
   backend = await FakeBackend.start(home);
   expect((await api('labs', { headers: withToken() })).status).toBe(200);
 });
+
+test('nothing of this was an error for Jupyter', () => expect(jupyter.log.join('')).not.toContain('Traceback'));

@@ -2,7 +2,7 @@
 
 from jupyter_server.base.handlers import APIHandler
 from tornado import web
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.iostream import StreamClosedError
 
 from .backend_record import BackendAbsent, read_backend_record
@@ -74,19 +74,24 @@ class BackendProxyHandler(APIHandler):
         )
         try:
             response = await self._client.fetch(request)
-        except StreamClosedError:
+        except (StreamClosedError, HTTPClientError):
+            # Either side went away.
             response = None
         except OSError as error:
             self.log.warning("Dynamo Labs: %s: %s", record.socket, error)
             return self._fail(502, "BACKEND_DOWN", _DOWN)
         finally:
             self._client.close()
-        if self._finished or self.request.connection.stream.closed():
+        browser = self.request.connection.stream
+        if self._finished or browser.closed():
             return
-        cut_off = response is None or response.code == 599
-        if cut_off and not self._headers_written:
-            return self._fail(502, "BACKEND_DOWN", _DOWN)
-        await self.finish(set_content_type=self._headers.get("Content-Type", "application/json"))
+        if response is not None and response.code != 599:
+            await self.finish(set_content_type=self._headers.get("Content-Type", "application/json"))
+        elif not self._headers_written:
+            self._fail(502, "BACKEND_DOWN", _DOWN)
+        else:
+            # Half an answer must not look like a whole one.
+            browser.close()
 
     def _backend_path(self) -> str:
         """The raw path, so that encoded characters stay as they are."""

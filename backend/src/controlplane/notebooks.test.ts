@@ -26,6 +26,18 @@ describe('copyNotebooks', () => {
     expect(readFileSync(copy(), 'utf8')).toBe('first edition');
   });
 
+  it('brings the manifests that the cells read, by the same rule', async () => {
+    const manifests = path.join(source, '01-first', 'manifests');
+    mkdirSync(manifests);
+    for (const name of ['graph.yaml', 'nats.yaml']) writeFileSync(path.join(manifests, name), `${name} 1`);
+    await copyNotebooks(layout, source);
+    const copied = (name: string): string => path.join(layout.work, '01-first', 'manifests', name);
+    writeFileSync(copied('nats.yaml'), 'edited');
+    for (const name of ['graph.yaml', 'nats.yaml']) writeFileSync(path.join(manifests, name), `${name} 2`);
+    await copyNotebooks(layout, source);
+    expect([readFileSync(copied('graph.yaml'), 'utf8'), readFileSync(copied('nats.yaml'), 'utf8')]).toEqual(['graph.yaml 2', 'edited']);
+  });
+
   it('brings a newer edition only where the learner changed nothing', async () => {
     await copyNotebooks(layout, source);
     writeFileSync(path.join(source, '01-first', 'lab.ipynb'), 'second edition');

@@ -7,8 +7,9 @@ import { projectDir } from './projectPaths.ts';
 import type { StateLayout } from './stateLayout.ts';
 
 /**
- * Gives the learner a copy of each lab's notebook and resolves with the labs' ids, in order. A newer notebook replaces a
- * copy only while that is byte for byte what we put there: anything else is the learner's work.
+ * Gives the learner a copy of each lab's notebook, and of the `manifests/` that its cells read, and resolves with the labs'
+ * ids, in order. A newer file replaces a copy only while that is byte for byte what we put there: anything else is the
+ * learner's work.
  */
 export async function copyNotebooks(layout: StateLayout, source = path.join(projectDir, 'labs')): Promise<string[]> {
   const recordFile = path.join(layout.home, 'notebooks.json');
@@ -18,18 +19,25 @@ export async function copyNotebooks(layout: StateLayout, source = path.join(proj
   );
   const labs: string[] = [];
   for (const name of (await readdir(source)).sort()) {
-    const original = path.join(source, name, 'lab.ipynb');
-    if (!existsSync(original)) continue;
+    if (!existsSync(path.join(source, name, 'lab.ipynb'))) continue;
     labs.push(name);
-    const copy = path.join(layout.work, name, 'lab.ipynb');
-    if (existsSync(copy) && digest(await readFile(copy)) !== record[name]) continue;
-    const text = await readFile(original);
-    await mkdir(path.dirname(copy), { recursive: true, mode: 0o700 });
-    await writePrivateFile(copy, text.toString('utf8'));
-    record[name] = digest(text);
+    for (const file of await learnersFiles(path.join(source, name))) {
+      const relative = path.join(name, file);
+      const copy = path.join(layout.work, relative);
+      if (existsSync(copy) && digest(await readFile(copy)) !== record[relative]) continue;
+      const text = await readFile(path.join(source, relative));
+      await mkdir(path.dirname(copy), { recursive: true, mode: 0o700 });
+      await writePrivateFile(copy, text.toString('utf8'));
+      record[relative] = digest(text);
+    }
   }
   await writePrivateFile(recordFile, JSON.stringify(record, null, 1));
   return labs;
+}
+
+async function learnersFiles(lab: string): Promise<string[]> {
+  const manifests = await readdir(path.join(lab, 'manifests')).catch(() => []);
+  return ['lab.ipynb', ...manifests.sort().map((file) => path.join('manifests', file))];
 }
 
 function digest(data: Buffer): string {
