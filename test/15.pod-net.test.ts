@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { exitRecordFile, isAlive, readExitRecord } from '../backend/src/nodeagent/podnet/index.ts';
+import { stateLayout } from '../backend/src/controlplane/stateLayout.ts';
+import { endPods, exitRecordFile, isAlive, readExitRecord } from '../backend/src/nodeagent/podnet/index.ts';
 import { describePodNet, eventually, pod, textOf } from '../backend/src/nodeagent/podnet/podNet.contract.ts';
 import type { PodNet } from '../backend/src/nodeagent/podnet/podNet.ts';
 import { describePodServices } from '../backend/src/nodeagent/podnet/podServices.contract.ts';
@@ -17,6 +18,20 @@ interface Left {
   ip: string;
   survivor: { pid: number; startTime: number };
   ender: { pid: number; startTime: number };
+}
+
+/** Runs an agent until its pods run, and kills it. */
+async function startDyingAgent(driver: PodNet['driver'], dir: string, logDir: string): Promise<Left> {
+  const agent = spawn(process.execPath, [path.join(import.meta.dirname, 'support/dyingAgent.ts'), driver, dir, logDir], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const line = await new Promise<string>((resolve, reject) => {
+    agent.stdout.once('data', (data) => resolve(String(data)));
+    agent.once('exit', (code) => reject(new Error(`the agent ended with ${code}`)));
+  });
+  agent.kill('SIGKILL');
+  await new Promise((resolve) => agent.once('exit', resolve));
+  return JSON.parse(line) as Left;
 }
 
 for (const driver of ['namespaces', 'loopback'] as const) {
@@ -34,16 +49,7 @@ for (const driver of ['namespaces', 'loopback'] as const) {
       dir = mkdtempSync(path.join(tmpdir(), `podadopt-${driver}-`));
       logDir = path.join(dir, 'logs');
       mkdirSync(logDir);
-      const agent = spawn(process.execPath, [path.join(import.meta.dirname, 'support/dyingAgent.ts'), driver, path.join(dir, 'net'), logDir], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      const line = await new Promise<string>((resolve, reject) => {
-        agent.stdout.once('data', (data) => resolve(String(data)));
-        agent.once('exit', (code) => reject(new Error(`the agent ended with ${code}`)));
-      });
-      left = JSON.parse(line) as Left;
-      agent.kill('SIGKILL');
-      await new Promise((resolve) => agent.once('exit', resolve));
+      left = await startDyingAgent(driver, path.join(dir, 'net'), logDir);
       net = make(path.join(dir, 'net'));
     });
 
@@ -86,6 +92,21 @@ for (const driver of ['namespaces', 'loopback'] as const) {
       const survivor = await (await net.recoverSandbox(pod('orphan')))?.adopt(left.survivor.pid, left.survivor.startTime);
       survivor?.kill('SIGKILL');
       expect(await survivor?.exited).toMatchObject({ exitCode: 137, signal: 9 });
+    });
+
+    test('without another agent, all of it can be ended', async () => {
+      // The folder of a state folder, as the supervisor has it.
+      const layout = stateLayout({ DYNAMO_LABS_HOME: path.join(dir, 'state'), HOME: dir });
+      mkdirSync(layout.run, { recursive: true });
+      const moved = path.join(layout.run, 'podnet');
+      const agent = await startDyingAgent(driver, moved, logDir);
+      expect(isAlive(agent.survivor)).toBe(true);
+      expect(await endPods(layout)).toBeGreaterThan(0);
+      expect([isAlive(agent.survivor), isAlive(agent.ender), existsSync(moved)]).toEqual([false, false, false]);
+      expect(await endPods(layout)).toBe(0);
+      // The other cluster's pods are none of its business.
+      expect(isAlive(left.survivor)).toBe(true);
+      await net.start(AbortSignal.timeout(10_000));
     });
 
     test('an agent that keeps the pods closes without them; sweep then ends them all', async () => {

@@ -19,6 +19,11 @@ export interface PodNetOptions {
   onFallback?: (reason: string) => void;
 }
 
+/** Everything both drivers keep on disk; it also marks their processes. */
+export function podNetDir(layout: StateLayout): string {
+  return path.join(layout.run, 'podnet');
+}
+
 /** Chooses a driver; it is not started yet. `auto` tries namespaces for real and falls back with a reason. */
 export async function createPodNet(options: PodNetOptions): Promise<PodNet> {
   if (!existsSync(podinitProgram)) {
@@ -26,7 +31,7 @@ export async function createPodNet(options: PodNetOptions): Promise<PodNet> {
   }
   const repository = path.resolve(import.meta.dirname, '../../../..');
   const readOnlyPaths = (options.readOnlyPaths ?? [repository, path.dirname(process.execPath), options.layout.cache]).filter((place) => existsSync(place));
-  const dir = path.join(options.layout.run, 'podnet');
+  const dir = podNetDir(options.layout);
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const namespaces = (where: string): PodNet => new NamespacesPodNet({ program: podinitProgram, dir: where, readOnlyPaths });
   if (options.mode === 'namespaces') return namespaces(dir);

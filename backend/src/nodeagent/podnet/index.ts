@@ -1,6 +1,7 @@
 /** The pod network: one seam (`PodNet`), two drivers, the Service proxy and the cluster's DNS on top. */
 export { addressPlan } from './addressPlan.ts';
 export { createPodNet, type PodNetMode, type PodNetOptions } from './createPodNet.ts';
+export { endPods } from './endPods.ts';
 export { exitRecordFile, readExitRecord, type ExitRecord } from './exitRecord.ts';
 export type { BindMount, ExitStatus, PodIdentity, PodNet, PodProcess, PodSandbox, ProcessSpec } from './podNet.ts';
 export { PodNetError, PodStartError } from './podNetError.ts';

@@ -68,7 +68,8 @@ export class SocketDoor {
   /** A connected socket; half-open ends are kept apart (`allowHalfOpen`). Errors have the usual codes, e.g. ECONNREFUSED. */
   async connect(sandboxPid: number, ip: string, port: number, signal: AbortSignal): Promise<Socket> {
     const socket = (await this.#request('connect', sandboxPid, ip, port, signal)) as Socket;
-    return socket;
+    // A reset before the caller has put its own listener on must not end the whole process.
+    return socket.on('error', () => {});
   }
 
   async listen(sandboxPid: number, ip: string, port: number): Promise<Server> {

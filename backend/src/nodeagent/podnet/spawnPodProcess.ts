@@ -104,22 +104,23 @@ function readReport(child: ChildProcess, status: Duplex): Report {
   const started = Promise.withResolvers<number>();
   const exited = Promise.withResolvers<ExitStatus>();
   started.promise.catch(() => {});
+  let reported: ExitStatus | undefined;
   const lines = createInterface({ input: status });
   lines.on('line', (line) => {
     const [word = '', ...rest] = line.split(' ');
     if (word === 'started') started.resolve(Number(rest[0]));
     else if (word === 'exit') {
       const signal = Number(rest[1]);
-      exited.resolve({ exitCode: Number(rest[0]), ...(signal === 0 ? {} : { signal }) });
+      reported = { exitCode: Number(rest[0]), ...(signal === 0 ? {} : { signal }) };
     } else started.reject(new PodStartError(rest.join(' ')));
   });
   status.on('error', () => {});
   child.once('close', () => child.stdin?.destroy());
   child.once('exit', (code, signal) => {
-    // The report, if there is one, is in the pipe already; without one podinit itself was killed.
+    // Only now is nothing of it left. The report, if there is one, is in the pipe; without one podinit itself was killed.
     const finish = (): void => {
       started.reject(new PodStartError(`podinit ended with ${signal ?? `code ${code}`} before the program started`));
-      exited.resolve(signal === null ? { exitCode: code ?? 1 } : { exitCode: 137, signal: 9 });
+      exited.resolve(reported ?? (signal === null ? { exitCode: code ?? 1 } : { exitCode: 137, signal: 9 }));
     };
     if (status.readableEnded || status.destroyed) finish();
     else lines.once('close', finish);

@@ -10,7 +10,8 @@ export async function connected(socket: Socket, signal: AbortSignal): Promise<So
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
-    return socket;
+    // A reset before the caller has put its own listener on must not end the whole process.
+    return socket.on('error', () => {});
   } finally {
     signal.removeEventListener('abort', abort);
   }
