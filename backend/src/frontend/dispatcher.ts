@@ -121,14 +121,17 @@ export class Dispatcher {
   /** Undefined when everybody is. Workers that failed lately count only if there are no others. */
   #reachable(model: ServedModel, lost: ReadonlySet<bigint>): ReadonlySet<bigint> | undefined {
     const now = Date.now();
+    for (const [id, until] of this.#avoid) if (until <= now) this.#avoid.delete(id);
     const present = [...model.workers.keys()].filter((id) => !lost.has(id));
-    const reachable = present.filter((id) => (this.#avoid.get(id) ?? 0) <= now);
+    const reachable = present.filter((id) => !this.#avoid.has(id));
     const usable = reachable.length > 0 ? reachable : present;
     return usable.length === model.workers.size ? undefined : new Set(usable);
   }
 
   #send(model: ServedModel, workerId: bigint, payload: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput> {
-    const address = model.workers.get(workerId)?.endpoints[endpointNames.generate]?.tcp ?? '';
+    const address = model.workers.get(workerId)?.endpoints[endpointNames.generate]?.tcp;
+    if (address === undefined)
+      throw new ConnectFailedError('the worker has left discovery', { plane: this.#options.requests.plane, address: `worker ${workerId}` });
     return this.#options.requests.call<EngineOutput>({ address, endpoint: endpointNames.generate, requestId: payload.request_id, payload, signal });
   }
 }

@@ -18,6 +18,9 @@ export interface ExplainRoutesOptions {
   signal: AbortSignal;
 }
 
+/** Decisions that wait for a slow reader of the stream; older ones are left out for it. */
+const streamBacklog = 1_000;
+
 /** `/router/*`: what was decided for each request and every term of why. */
 export function explainRoutes({ models, flags, eventPlane, subscribe, signal }: ExplainRoutesOptions): Router {
   const router = Router();
@@ -40,6 +43,7 @@ export function explainRoutes({ models, flags, eventPlane, subscribe, signal }: 
     const stream = new SseStream(response, ended);
     const subscription = subscribe((decision) => {
       queue.push(structuredClone(decision));
+      if (queue.length > streamBacklog) queue.shift();
       wake();
     });
     ended.addEventListener('abort', () => wake(), { once: true });

@@ -47,7 +47,7 @@ export class Frontend implements AsyncDisposable {
       const requests = resources.use(new TcpRequestClient(tcpOptionsFromEnv(env)));
       const eventPlane = await openEventPlane(flags, logger, env);
       if (eventPlane !== undefined) resources.use(eventPlane);
-      const listeners = new Set<(decision: RoutingDecision) => void>();
+      const listeners = new Map<(decision: RoutingDecision) => void, Disposable[]>();
       const metrics = new FrontendMetrics(
         dynamoNamespace(flags.namespace, env),
         () => workerSeries(models),
@@ -64,7 +64,7 @@ export class Frontend implements AsyncDisposable {
           onKvEvent: (status, type) => metrics.kvEvent(status, type),
           onModel: (model) => {
             metrics.setModel(model.name, model.card);
-            model.router.decisions.subscribe((decision) => listeners.forEach((listener) => listener(decision)));
+            for (const [listener, subscriptions] of listeners) subscriptions.push(model.router.decisions.subscribe(listener));
           },
         }),
       );
@@ -85,8 +85,17 @@ export class Frontend implements AsyncDisposable {
         flags,
         eventPlane,
         subscribe: (listener) => {
-          listeners.add(listener);
-          return { [Symbol.dispose]: () => void listeners.delete(listener) };
+          // Decisions are put into words only when somebody listens.
+          listeners.set(
+            listener,
+            models.models.map((model) => model.router.decisions.subscribe(listener)),
+          );
+          return {
+            [Symbol.dispose]: () => {
+              for (const subscription of listeners.get(listener) ?? []) subscription[Symbol.dispose]();
+              listeners.delete(listener);
+            },
+          };
         },
         signal: stop.signal,
         bodyLimitMb: Number(env['DYN_HTTP_BODY_LIMIT_MB'] ?? 192),
