@@ -52,7 +52,6 @@ function parts(report: string, filter: string[]): TestPart[] {
     { name: 'lint', argv: [process.execPath, bin('oxlint', 'bin', 'oxlint'), '--type-aware'] },
     { name: 'labs: lint', argv: [process.execPath, path.join(projectDir, 'backend/src/cli/main.ts'), 'labs', 'lint'] },
     { name: 'labs: notebooks match their source', argv: [process.execPath, path.join(projectDir, 'labs/build.mjs'), '--check'] },
-    { name: 'native core', argv: [process.execPath, path.join(projectDir, 'native/test/run.mjs')] },
     ...servers,
   ];
 }
