@@ -14,6 +14,7 @@ import {
   stateLayout,
 } from '../../backend/src/controlplane/index.ts';
 import { isAlive } from '../../backend/src/controlplane/processIdentity.ts';
+import { endPods } from '../../backend/src/nodeagent/podnet/endPods.ts';
 import { credentialsFromKubeconfig, KubeClient } from '../../backend/src/kube/index.ts';
 
 const prefix = 'dlt-';
@@ -81,6 +82,8 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     closing ??= (async () => {
       kube.close();
       await local.stop();
+      // Nothing, unless the node agent was killed.
+      await endPods(layout);
       await rm(layout.sockets, { recursive: true, force: true });
       await rm(home, { recursive: true, force: true });
     })();
@@ -131,6 +134,7 @@ async function sweepAbandoned(): Promise<void> {
     const record = readRecord(layout);
     if (record === undefined || isAlive(record)) continue;
     await endSurvivors(layout);
+    await endPods(layout);
     await rm(layout.home, { recursive: true, force: true });
   }
 }

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { endSurvivors, isAlive, readRecord, stateLayout } from '../controlplane/index.ts';
+import { endPods } from '../nodeagent/podnet/endPods.ts';
 import { CliError } from './cliError.ts';
 
 /** Removes the cluster's data, lab progress, notebooks, keys and logs; keeps the cache of downloads and builds. */
@@ -13,6 +14,7 @@ export async function reset(args: string[]): Promise<number> {
   const record = readRecord(layout);
   if (record !== undefined && isAlive(record)) throw new CliError('Dynamo Labs runs: stop it before a reset.', 'npm stop && npm run reset');
   await endSurvivors(layout);
+  await endPods(layout);
   // By name, never "everything below": DYNAMO_LABS_HOME may be a folder that holds more than ours.
   const own = [layout.etcd, layout.pki, layout.pods, layout.progress, layout.work, layout.logs, layout.run, layout.kubeconfig];
   const other = ['jupyter', 'jupyter.json', 'notebooks.json', 'volumes'].map((name) => path.join(layout.home, name));

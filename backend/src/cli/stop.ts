@@ -1,5 +1,6 @@
 import { endSurvivors, isAlive, readRecord, stateLayout } from '../controlplane/index.ts';
 import { waitGone } from '../controlplane/processIdentity.ts';
+import { endPods } from '../nodeagent/podnet/endPods.ts';
 import { CliError } from './cliError.ts';
 
 /** Ends the stack that runs, or what a killed one left behind. */
@@ -19,6 +20,7 @@ export async function stop(): Promise<number> {
     return 0;
   }
   const ended = await endSurvivors(layout);
+  if ((await endPods(layout)) > 0) ended.push('pods');
   process.stdout.write(ended.length === 0 ? 'Dynamo Labs does not run.\n' : `Ended what an earlier run had left: ${ended.join(', ')}.\n`);
   return 0;
 }
