@@ -90,3 +90,15 @@ describe('when the node agent is killed and started again', () => {
     expect((await kubectl('exec', 'shell', '--', 'sh', '-c', 'ps ax -o comm | grep -c "^cat$"')).trim()).toBe('1');
   });
 });
+
+describe('when the node agent is stopped in order and started again', () => {
+  it('its pods ended with it, and start again under the same name with a new process', async () => {
+    await kubectl('create', 'deployment', 'again', '--image=busybox', '--', 'sleep', '4244');
+    await kubectl('wait', 'deployment/again', '--for=condition=Available', '--timeout=30s');
+    const before = agentPid()!;
+    process.kill(before, 'SIGTERM');
+    await expect.poll(() => agentPid() ?? before, { timeout: 60_000 }).not.toBe(before);
+    const state = '{range .items[*]}{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready} {.status.podIPs[*].ip}{end}';
+    await expect.poll(() => kubectl('get', 'pods', '-l', 'app=again', '-o', `jsonpath=${state}`), { timeout: 30_000 }).toMatch(/^1 true 10\.244\.\d+\.\d+$/);
+  });
+});

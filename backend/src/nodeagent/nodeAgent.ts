@@ -26,7 +26,7 @@ export class NodeAgent {
   readonly #client: KubeClient;
   readonly #recorder: EventRecorder;
   readonly #services: ServiceWatch;
-  readonly #closers: (() => Promise<unknown> | unknown)[] = [];
+  readonly #closers: (() => PromiseLike<unknown>)[] = [];
   readonly #nodes: { controller: NodeController; pods: PodManager; server: KubeletServer }[] = [];
   #stopped: Promise<void> | undefined;
 
@@ -44,7 +44,7 @@ export class NodeAgent {
   }
 
   /** Added to what `stop` closes, before the pods end. */
-  onStop(close: () => Promise<unknown> | unknown): void {
+  onStop(close: () => PromiseLike<unknown>): void {
     this.#closers.push(close);
   }
 

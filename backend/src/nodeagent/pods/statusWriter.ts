@@ -76,8 +76,21 @@ export class StatusWriter {
       podsType,
       name,
       namespace,
-      { metadata: { uid }, status },
+      { metadata: { uid }, status: statusPatch(status) },
       { type: 'application/strategic-merge-patch+json', subresource: 'status' },
     );
   }
+}
+
+/** The patch merges address lists by address too: a pod that got a new one would then have two. */
+function statusPatch(status: PodStatus): Record<string, unknown> {
+  const replace = { $patch: 'replace' };
+  return {
+    ...status,
+    podIP: status.podIP ?? null,
+    podIPs: [replace, ...(status.podIPs ?? [])],
+    hostIPs: [replace, ...(status.hostIPs ?? [])],
+    reason: status.reason ?? null,
+    message: status.message ?? null,
+  };
 }

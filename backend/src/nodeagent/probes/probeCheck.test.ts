@@ -17,7 +17,10 @@ beforeAll(async () => {
   await once(server.listen(0, '127.0.0.1'), 'listening');
   port = (server.address() as net.AddressInfo).port;
 });
-afterAll(() => void (server.close(), server.closeAllConnections()));
+afterAll(() => {
+  server.close();
+  server.closeAllConnections();
+});
 
 const container = (): Container => ({ name: 'main', image: 'i', ports: [{ name: 'http', containerPort: port }] });
 
