@@ -134,6 +134,17 @@ test('names of earlier cells live on', async () => {
   expect(await kernel.execute('shared.hits += 1;\nconst row: Row = { id: String(shared.hits) };\nconsole.log(row.id);')).toMatchObject({ stdout: '2\n' });
 });
 
+test.each([
+  ['an object literal', 'console.log({ workers, mode });', "{ workers: 2, mode: 'kv' }"],
+  ['a function', 'const f = () => ({ workers });\nconsole.log(f());', '{ workers: 2 }'],
+  ['a parameter of the same name', 'const g = (workers: string) => ({ workers });\nconsole.log(g("own"));', "{ workers: 'own' }"],
+  ['an assignment pattern', '({ mode } = { mode: "random" });\nconsole.log(mode);', 'random'],
+  ['the last expression', '({ workers })', '{ workers: \u001b[33m2\u001b[39m }'],
+])('names of earlier cells work as shorthand properties: %s', async (_name, code, text) => {
+  await kernel.execute("const workers = 2;\nlet mode = 'kv';");
+  expect(await kernel.execute(code)).toMatchObject({ stdout: `${text}\n`, reply: { content: { status: 'ok' } } });
+});
+
 test('late output belongs to the cell that caused it', async () => {
   const first = await kernel.execute("setTimeout(() => console.log('late'), 150); console.log('now');");
   const second = await kernel.execute('await new Promise((r) => setTimeout(r, 400));\nconsole.log("second");');

@@ -29,6 +29,12 @@ export class CellRunner {
     const convert = converter.convert;
     converter.convert = (previous, source) => {
       const result = convert(previous, source);
+      // Only what is run is expanded: places in diagnostics stay those of the cell.
+      const expanded = result.diagnostics.length === 0 ? tslab.expandShorthandProperties(source) : source;
+      if (expanded !== source) {
+        const { output, lastExpressionVar } = convert(previous, expanded);
+        Object.assign(result, { output, lastExpressionVar });
+      }
       // tslab finds top-level await by one diagnostic only and so misses `await (x)` and `for await`.
       if (result.output !== undefined && /\bawait\b/.test(result.output)) result.hasToplevelAwait = true;
       const cell = this.#current();

@@ -1,6 +1,8 @@
 import Module, { createRequire } from 'node:module';
 import path from 'node:path';
 
+import { expandShorthandProperties } from './shorthandProperties.ts';
+
 /** The parts of tslab 1.0.22 that the kernel is made of. tslab itself stays unmodified. */
 export interface TslabModules {
   versions: { tslab: string; typescript: string; node: string };
@@ -8,6 +10,8 @@ export interface TslabModules {
   createExecutor(rootDir: string, converters: { node: TslabConverter; browser: TslabConverter; close(): void }, console: TslabConsole): TslabExecutor;
   isCompleteCode(code: string): { completed: boolean; indent?: string };
   printQuickInfo(info: unknown): string;
+  /** See shorthandProperties.ts. */
+  expandShorthandProperties(source: string): string;
   /** tslab's public `display` API writes through this. */
   setDisplayWriter(write: (content: Record<string, unknown>, update: boolean) => void): void;
 }
@@ -26,7 +30,10 @@ export interface TslabDiagnostic {
 }
 
 export interface TslabConverter {
-  convert(previousDeclarations: string, source: string): { output?: string; hasToplevelAwait?: boolean; diagnostics: TslabDiagnostic[] };
+  convert(
+    previousDeclarations: string,
+    source: string,
+  ): { output?: string; lastExpressionVar?: string; hasToplevelAwait?: boolean; diagnostics: TslabDiagnostic[] };
   close(): void;
 }
 
@@ -64,6 +71,7 @@ export function loadTslab(projectDir: string): TslabModules {
     createConverter: require('tslab/dist/converter.js').createConverter,
     createExecutor: require('tslab/dist/executor.js').createExecutor,
     isCompleteCode: require('tslab/dist/converter.js').isCompleteCode,
+    expandShorthandProperties: (source) => expandShorthandProperties(require('@tslab/typescript-for-tslab'), source),
     printQuickInfo: require('tslab/dist/inspect.js').printQuickInfo,
     setDisplayWriter: (write) => (jupyter.lastWriteDisplayData = write),
   };
