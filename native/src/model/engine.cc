@@ -28,7 +28,7 @@ TensorView view(const TensorSource& source, const std::vector<MappedFile>& files
 
 } // namespace
 
-Engine::Engine(const LoadRequest& request) {
+Engine::Engine(const LoadRequest& request, const std::atomic<bool>& cancelled) : cancelled_(cancelled) {
   validate(request.spec);
   const int tokens = request.block_tokens;
   if (tokens != 8 && tokens != 16 && tokens != 32 && tokens != 64) throw ModelError("UNSUPPORTED_SHAPE", "blockTokens", "must be 8, 16, 32 or 64");

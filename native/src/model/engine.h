@@ -40,18 +40,16 @@ struct StepResult {
   std::vector<float> logits;
 };
 
-/** A loaded model: weights, scratch and the arithmetic of one step. Thread contract: one call at a time; `cancel` from any thread. */
+/** A loaded model: weights, scratch and the arithmetic of one step. Thread contract: one call at a time; `cancelled` may be set from any thread. */
 class Engine {
 public:
   /** Maps the files, checks every tensor against them and packs. Throws ModelError or std::system_error. */
-  explicit Engine(const LoadRequest& request);
+  Engine(const LoadRequest& request, const std::atomic<bool>& cancelled);
 
   /** Throws ModelError naming the slice's field when a slice does not fit the model or the pool. Cheap; call before `step`. */
   void check(const std::vector<StepSlice>& slices, const KvPool& pool) const;
-  /** One forward pass over the checked slices, and the sampling they ask for. */
+  /** One forward pass over the checked slices, and the sampling they ask for. Ends within a layer, with ModelError(CANCELLED), once `cancelled` is set. */
   std::vector<StepResult> step(const std::vector<StepSlice>& slices, const KvPool& pool);
-  /** Makes a running step end within a layer; the engine is unusable afterwards. */
-  void cancel() { cancelled_ = true; }
 
   const KvLayout& layout() const { return transformer_->layout(); }
   const Kernels& kernels() const { return transformer_->kernels(); }
@@ -60,7 +58,7 @@ public:
 private:
   Arena arena_;
   std::unique_ptr<Transformer> transformer_;
-  std::atomic<bool> cancelled_{false};
+  const std::atomic<bool>& cancelled_;
 };
 
 } // namespace dynamo_labs::model

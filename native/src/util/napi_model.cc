@@ -2,6 +2,7 @@
 #include <napi.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <memory>
 
 #include "../model/engine.h"
@@ -17,16 +18,33 @@ using namespace model;
 
 constexpr size_t kPage = 4096;
 
-/** What the JS object and jobs in flight share. Member order: the worker ends before what its jobs use. */
+/**
+ * What the JS object and jobs in flight share; made and destroyed on the JS thread. When the environment ends first (a worker thread that is terminated),
+ * a clean-up hook stops the engine's thread before the promises' channel and the pool's memory go.
+ */
 struct Host {
+  const Napi::Env env;
+  std::atomic<bool> cancelled{false};
   std::unique_ptr<Engine> engine;
   Napi::ThreadSafeFunction settle;
   std::unique_ptr<SerialWorker> worker = std::make_unique<SerialWorker>();
 
+  explicit Host(Napi::Env env) : env(env), settle(Napi::ThreadSafeFunction::New(env, Napi::Function(), "dynamo_labs model", 0, 1)) {
+    settle.Unref(env);
+    napi_add_env_cleanup_hook(env, stop, this);
+  }
   ~Host() {
-    if (engine) engine->cancel();
-    worker.reset();
+    napi_remove_env_cleanup_hook(env, stop, this);
+    stop(this);
     settle.Release();
+  }
+  Host(const Host&) = delete;
+  Host& operator=(const Host&) = delete;
+
+private:
+  static void stop(void* host) {
+    static_cast<Host*>(host)->cancelled = true;
+    static_cast<Host*>(host)->worker.reset();
   }
 };
 
@@ -224,7 +242,7 @@ private:
       deferred.Resolve(env.Undefined());
       return deferred.Promise();
     }
-    host_->engine->cancel();
+    host_->cancelled = true;
     const Napi::Value promise = runAsync(env, host_, [] {}, [](Napi::Env env) { return env.Undefined(); });
     host_.reset(); // the last job in flight frees it
     pool_ = {};
@@ -254,12 +272,10 @@ Napi::Value loadModel(const Napi::CallbackInfo& info) {
   } catch (const ModelError&) {
     throw Failure::current().toError(env);
   }
-  std::shared_ptr<Host> host = std::make_shared<Host>();
-  host->settle = Napi::ThreadSafeFunction::New(env, Napi::Function(), "dynamo_labs model", 0, 1);
-  host->settle.Unref(env);
+  std::shared_ptr<Host> host = std::make_shared<Host>(env);
   Host* raw = host.get(); // the job itself holds the owner
   return runAsync(
-      env, host, [raw, request] { raw->engine = std::make_unique<Engine>(*request); },
+      env, host, [raw, request] { raw->engine = std::make_unique<Engine>(*request, raw->cancelled); },
       [host, constructor](Napi::Env env) mutable -> Napi::Value {
         return constructor->New({Napi::External<std::shared_ptr<Host>>::New(env, &host)});
       });

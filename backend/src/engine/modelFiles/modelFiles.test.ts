@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { nativeAddon } from '@dynamo-labs/native';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { referenceLogits } from '../testing/referenceForward.ts';
 import { writeGguf, writeTinyGguf, type WrittenType } from '../testing/ggufWriter.ts';
 import { someTokens, temporaryTinyModel } from '../testing/tinyModels.ts';
-import { describeModel, modelFingerprint, type ModelDescription, type ModelFileError } from './index.ts';
+import { describeModel, ModelFileError, modelFingerprint, readGguf, type ModelDescription } from './index.ts';
 import { ropeFrequencies } from './ropeFrequencies.ts';
 
 const llama = temporaryTinyModel({ architecture: 'llama' });
@@ -82,6 +83,27 @@ describe('GGUF', () => {
     expect(broken((copy) => copy.subarray(0, 500))).toMatchObject({ code: 'TRUNCATED', field: 'header' });
     expect(broken((copy) => copy.subarray(0, copy.length - 200))).toMatchObject({ code: 'TRUNCATED', field: 'output_norm.weight' });
     expect(broken((copy) => void copy.writeBigUInt64LE(2n ** 40n, 8))).toMatchObject({ code: 'BAD_VALUE', field: 'tensor_count' });
+  });
+
+  test('any damage to the header is either harmless or a ModelFileError', () => {
+    const file = path.join(dir, 'damaged.gguf');
+    const metadata = { 'general.architecture': 'llama', 'llama.block_count': 1, 'tokenizer.ggml.tokens': ['a', 'b', 'c'], 'general.alignment': 32 };
+    writeGguf(file, metadata, [{ name: 'token_embd.weight', shape: [2, 32], typeId: 0, data: Buffer.alloc(256) }]);
+    const bytes = readFileSync(file);
+    const edits = fc.array(fc.tuple(fc.nat(bytes.length - 257), fc.nat(255)), { minLength: 1, maxLength: 4 });
+    fc.assert(
+      fc.property(edits, fc.integer({ min: 0, max: bytes.length }), (changes, length) => {
+        const copy = Buffer.from(bytes.subarray(0, length));
+        for (const [at, value] of changes) if (at < copy.length) copy[at] = value;
+        writeFileSync(file, copy);
+        try {
+          for (const tensor of readGguf(file).tensors) expect(tensor.offset + tensor.bytes).toBeLessThanOrEqual(length);
+        } catch (error) {
+          expect(error).toBeInstanceOf(ModelFileError);
+        }
+      }),
+      { numRuns: 500 },
+    );
   });
 
   test('what the engine does not compute is refused by its name', () => {

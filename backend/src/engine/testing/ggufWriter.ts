@@ -36,9 +36,8 @@ export function writeTinyGguf(modelDir: string, file: string, type: WrittenType,
   const bytes = readFileSync(files[0]!);
   const written = tensors.map((tensor): WrittenTensor => {
     const words = new Uint16Array(bytes.buffer.slice(bytes.byteOffset + tensor.offset, bytes.byteOffset + tensor.offset + tensor.rows * tensor.cols * 2));
-    const inOrder = Array.from({ length: tensor.rows }, (_, r) =>
-      Float32Array.from(words.subarray(r * tensor.cols, (r + 1) * tensor.cols), (word) => new Float32Array(Uint32Array.of(word << 16).buffer)[0]!),
-    );
+    const values32 = new Float32Array(Uint32Array.from(words, (word) => word << 16).buffer);
+    const inOrder = Array.from({ length: tensor.rows }, (_, r) => values32.subarray(r * tensor.cols, (r + 1) * tensor.cols));
     const name = ggufName(tensor.name);
     const rows = /attn_[qk]\.weight/.test(name) ? interleave(inOrder, spec.headDim) : inOrder;
     const isVector = tensor.rows === 1;
@@ -98,7 +97,7 @@ function interleave(rows: Float32Array[], headDim: number): Float32Array[] {
 
 function encode(row: Float32Array, type: WrittenType): Buffer {
   if (type === 'F32') return Buffer.from(row.buffer.slice(row.byteOffset, row.byteOffset + row.byteLength));
-  if (type === 'BF16') return Buffer.from(Uint16Array.from(row, (value) => new Uint32Array(Float32Array.of(value).buffer)[0]! >>> 16).buffer);
+  if (type === 'BF16') return Buffer.from(Uint16Array.from(new Uint32Array(row.slice().buffer), (bits) => bits >>> 16).buffer);
   if (type === 'F16') return Buffer.from(Uint16Array.from(row, half).buffer);
   const groups = Array.from({ length: row.length / 32 }, (_, g) => [...row.subarray(g * 32, g * 32 + 32)]);
   return Buffer.concat(groups.map(type === 'Q8_0' ? encodeQ8 : encodeQ4));

@@ -12,7 +12,7 @@ export function referenceLogits(modelDir: string, tokens: readonly number[]): Fl
     const found = tensors.find((entry) => entry.name === name);
     if (!found) throw new Error(`no tensor ${name}`);
     const words = new Uint16Array(bytes.buffer.slice(bytes.byteOffset + found.offset, bytes.byteOffset + found.offset + found.rows * found.cols * 2));
-    return Float64Array.from(words, (word) => new Float32Array(Uint32Array.of(word << 16).buffer)[0]!);
+    return Float64Array.from(new Float32Array(Uint32Array.from(words, (word) => word << 16).buffer));
   };
   const { hiddenSize, heads, kvHeads, headDim } = spec;
   const embedding = tensor('model.embed_tokens.weight');
