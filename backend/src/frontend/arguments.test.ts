@@ -93,6 +93,7 @@ describe('frontend arguments', () => {
     [['--http-port', 'x'], {}, 'argument --http-port'],
     [['--router-temperature', '-1'], {}, 'argument --router-temperature'],
     [[], { DYN_HTTP_PORT: 'eighty' }, "environment variable DYN_HTTP_PORT: invalid int value: 'eighty'"],
+    [[], { DYN_REQUEST_PLANE: 'nats' }, "argument --request-plane: invalid choice: 'nats'"],
     [[], { DYN_EVENT_PLANE: 'kafka' }, 'argument --event-plane: event plane "kafka" is not one of nats, zmq'],
   ])('refuses %j with %j', (argv, env, message) => {
     expect(refusal(argv, env)).toContain(message);

@@ -70,7 +70,7 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
     choices: [...discoveryBackends],
     default: env['DYN_DISCOVERY_BACKEND'] ?? env['DYN_STORE_KV'] ?? 'file',
   });
-  parser.add_argument('--request-plane', { choices: ['tcp'], default: 'tcp' });
+  parser.add_argument('--request-plane', { choices: ['tcp'], default: env['DYN_REQUEST_PLANE'] ?? 'tcp' });
   parser.add_argument('--event-plane', { choices: [...eventPlanes] });
   parser.add_argument('--router-replica-sync', { action: 'store_true' });
   parser.add_argument('--router-reset-states', { action: 'store_true' });
@@ -101,6 +101,7 @@ export function parseFrontendArguments(argv: readonly string[], env: NodeJS.Proc
   // argparse does not check a default against the choices: a wrong DYN_ROUTER_MODE would silently mean round-robin.
   if (mode === undefined)
     parser.refuse(`argument --router-mode: invalid choice: '${String(flags['router_mode'])}' (choose from ${modes.map((m) => `'${m}'`).join(', ')})`);
+  if (flags['request_plane'] !== 'tcp') parser.refuse(`argument --request-plane: invalid choice: '${String(flags['request_plane'])}' (choose from 'tcp')`);
   const weights = Object.entries(weightNames).flatMap(([flag, name]) => (flags[flag] === undefined ? [] : [[name, flags[flag] as number] as const]));
   let eventPlane: EventPlaneKind;
   try {

@@ -66,6 +66,12 @@ describe('worker arguments', () => {
     expect(error.output).toContain(message);
   });
 
+  it('refuses what the environment asks for and it cannot do', () => {
+    expect(exit(model, { DYN_REQUEST_PLANE: 'nats' }).output).toContain("argument --request-plane: invalid choice: 'nats' (choose from 'tcp')");
+    expect(exit(model, { DYN_EVENT_PLANE: 'kafka' }).output).toContain('argument --event-plane');
+    expect(exit(model, { DYN_VLLM_DISAGGREGATION_MODE: 'prefil' }).output).toContain("argument --disaggregation-mode: invalid choice: 'prefil'");
+  });
+
   it('prints version and help and ends well', () => {
     expect(exit(['--version'], { DYNAMO_LABS_RUNTIME_VERSION: '0.8.0' })).toMatchObject({ exitCode: 0, output: 'Dynamo Backend VLLM 0.8.0\n' });
     expect(exit(['--help'])).toMatchObject({ exitCode: 0 });

@@ -91,6 +91,7 @@ export function parseWorkerArguments(argv: readonly string[], env: NodeJS.Proces
           : `--disaggregation-mode ${mode}`;
   if (role !== undefined) parser.refuse(`${role}: this runtime serves aggregated workers only; run one kind of worker without that flag`);
   if (number('data_parallel_size') > 1) parser.refuse('--data-parallel-size: this runtime runs one rank per worker; raise the number of replicas instead');
+  if (flags['request_plane'] !== 'tcp') parser.refuse(`argument --request-plane: invalid choice: '${String(flags['request_plane'])}' (choose from 'tcp')`);
   const config = kvEventsConfig(parser, flags['kv_events_config'] as string | undefined);
   const enablePrefixCaching = flags['enable_prefix_caching'] as boolean;
   const names = flags['served_model_name'] as string[] | undefined;

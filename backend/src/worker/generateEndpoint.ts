@@ -71,7 +71,9 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
       }
     } catch (error) {
       finish = signal.aborted ? 'cancelled' : 'error';
-      if (finish === 'error') logger.error(`request failed: ${(error as Error).message}`, { request_id: requestId });
+      const refused = error instanceof HandlerError && error.refused;
+      if (refused) logger.info(`request refused: ${error.message}`, { request_id: requestId });
+      else if (finish === 'error') logger.error(`request failed: ${(error as Error).message}`, { request_id: requestId });
       throw error;
     } finally {
       measure.end(finish, bytes);

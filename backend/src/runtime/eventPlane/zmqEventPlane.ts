@@ -112,7 +112,7 @@ class ZmqSubscription implements EventSubscription {
       logger.warn(`event plane: ZMQ publisher ${address} is gone; reconnecting`);
     });
     this.#socket.events.on('connect', ({ address }) => {
-      logger.info(`event plane: ZMQ connected to ${address}`);
+      logger.info(`event plane: ZMQ connected to ${address}`, { topic: options.topic });
       if (!this.#lost.delete(address)) return;
       on.reconnected();
       options.onInterruption?.();
