@@ -87,6 +87,11 @@ test('hints come one by one; an unknown step names itself', async () => {
   });
 });
 
+test('an answer is handed in under its name', async () => {
+  expect((await kernel.execute("await lab.step('03-kv-aware-routing', 'cost').answer('cost', 6.5)")).displays[0]!['text/plain']).toBe('Handed in\ncost = 6.5');
+  expect(backend.answers).toEqual({ cost: 6.5 });
+});
+
 test('sh prints as it runs, returns what it printed, and fails with the exit code', async () => {
   const ok = await kernel.execute('const listing = await sh("echo out; echo err >&2; cat", { input: "in" });\nconsole.log(listing.stdout.length);');
   expect(ok).toMatchObject({ stdout: 'out\nin6\n', stderr: 'err\n' });
@@ -98,6 +103,7 @@ test('sh prints as it runs, returns what it printed, and fails with the exit cod
 test('k8s applies, lists, and reports what kubectl said', async () => {
   const applied = await kernel.execute('const [pod] = await k8s.apply("kind: Pod");\nconsole.log(pod?.metadata.name);');
   expect(applied.stdout).toBe('pod/debug created\ndebug\n');
+  expect((await kernel.execute('await k8s.apply("kind: Pod")')).stdout).toBe('pod/debug created\n');
   expect((await kernel.execute("console.log((await k8s.list('pods', { namespace: 'dynamo-cloud', selector: 'app=x' })).length)")).stdout).toBe('1\n');
   expect((await kernel.execute("await k8s.wait('pod/debug', { for: 'condition=Ready', timeoutSeconds: 1 })")).error?.evalue).toContain(
     'timed out waiting for the condition',

@@ -18,6 +18,8 @@ export class FakeBackend implements AsyncDisposable {
   labs: LabSummary[] = courseFixture();
   topology: TopologySnapshot = topologyFixture();
   decisions: RoutingDecision[] = [decisionFixture()];
+  /** What notebooks handed in, by name. */
+  readonly answers: Record<string, unknown> = {};
   /** What the next checks of a step find; the last one stays. */
   readonly outcomes = new Map<string, CheckReport[]>();
   /** Headers of each request that arrived, oldest first. */
@@ -80,6 +82,10 @@ export class FakeBackend implements AsyncDisposable {
       const lab = this.labs.find(({ id }) => id === request.params.lab);
       if (lab) response.json(lab);
       else fail(response, 404, 'UNKNOWN_LAB', `there is no lab ${request.params.lab}`);
+    });
+    app.post('/api/labs/:lab/steps/:step/answer', express.json(), (request, response) => {
+      this.answers[request.body.name] = request.body.value;
+      response.json(this.step(request.params.lab, request.params.step));
     });
     app.get('/api/labs/:lab/steps/:step/hints', (request, response) => {
       const { hintsShown } = this.step(request.params.lab, request.params.step);

@@ -1,4 +1,5 @@
 import { KitError } from './kitError';
+import { shownAlready } from './rich';
 import { run } from './sh';
 import type { ShellResult } from './sh';
 
@@ -40,7 +41,7 @@ export const k8s = {
   apply: async (yaml: string, scope: KubeScope = {}): Promise<KubeObject[]> => {
     await kubectl(['apply', ...namespace(scope), '-f', '-'], { input: yaml });
     const { stdout } = await kubectl(['get', ...namespace(scope), '-f', '-', '-o', 'json'], { input: yaml, quiet: true });
-    return items(JSON.parse(stdout));
+    return shownAlready(items(JSON.parse(stdout)));
   },
 
   /** One object by name. `resource` as kubectl writes it: `pod`, `dynamographdeployment`, … */

@@ -47,8 +47,9 @@ export class LabStep {
   }
 
   /** Hands in an answer that the step's check will judge, e.g. a number you computed. */
-  async answer(name: string, value: unknown): Promise<StepSummary> {
-    return await callBackend<StepSummary>(`${this.route}/answer`, { method: 'POST', body: { name, value } });
+  async answer(name: string, value: unknown): Promise<LabText> {
+    await callBackend<StepSummary>(`${this.route}/answer`, { method: 'POST', body: { name, value } });
+    return new LabText('Handed in', `${name} = ${JSON.stringify(value)}`);
   }
 
   /** The next hint of the step's ladder. */

@@ -21,6 +21,11 @@ export abstract class Rich {
   }
 }
 
+/** The same value, but nothing is shown when it is a cell's last expression: what there is to see was printed before. */
+export function shownAlready<T extends object>(value: T): T {
+  return Object.defineProperty(value, Symbol.for('Jupyter.display'), { value: () => undefined, enumerable: false });
+}
+
 /** A picture or table with nothing more to it. */
 export class Picture extends Rich {
   private readonly mime: MimeBundle;
