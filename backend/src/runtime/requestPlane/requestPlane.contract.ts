@@ -179,6 +179,46 @@ export function requestPlaneContract(name: string, create: () => Promise<Request
       expect(received).toMatchObject({ remoteCode: 'MESSAGE_TOO_LARGE' });
     });
 
+    it('a storm of calls that end in every way leaves nothing behind', async () => {
+      pair.server.serve('storm', async function* (payload, { signal }) {
+        const { items, fail } = payload as { items: number; fail: boolean };
+        for (let i = 0; i < items; i++) {
+          yield i;
+          await new Promise(setImmediate);
+          signal.throwIfAborted();
+        }
+        if (fail) throw new HandlerError('STORM', 'as asked');
+      });
+      let state = 42;
+      const random = (below: number): number => {
+        state = (state * 1_103_515_245 + 12_345) % 2 ** 31;
+        return state % below;
+      };
+      const one = async (items: number, fail: boolean, leaveAt: number, abortAt: number): Promise<void> => {
+        const abort = new AbortController();
+        let seen = 0;
+        try {
+          for await (const item of call('storm', { items, fail }, { signal: abort.signal })) {
+            expect(item).toBe(seen++);
+            if (seen === abortAt) abort.abort(new Error('enough'));
+            if (seen === leaveAt) return;
+          }
+          expect(fail).toBe(false);
+          expect(seen).toBe(items);
+        } catch (error) {
+          if (abort.signal.aborted) expect(error).toBe(abort.signal.reason);
+          else expect(error).toMatchObject({ remoteCode: 'STORM' });
+        }
+      };
+      for (let round = 0; round < 5; round++) {
+        await Promise.all(
+          Array.from({ length: 80 }, () => one(random(30), random(4) === 0, random(3) === 0 ? 1 + random(20) : -1, random(3) === 0 ? 1 + random(20) : -1)),
+        );
+      }
+      expect(await pair.server.drain(10_000)).toBe(true);
+      expect(pair.server.inFlight).toBe(0);
+    });
+
     it('draining finishes what runs and refuses what is new', async () => {
       const go = Promise.withResolvers<void>();
       pair.server.serve('slow', async function* () {

@@ -1,5 +1,6 @@
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it } from 'vitest';
+import { encodeFrame, frameTypes } from './frame.ts';
 import { requestPlaneContract } from './requestPlane.contract.ts';
 import { ConnectionLostError, DeadlineExceededError, ProtocolError } from './requestPlaneError.ts';
 import { TcpRequestClient } from './tcpClient.ts';
@@ -80,7 +81,12 @@ describe('tcp request plane', () => {
       yield 1;
     });
     const [host, port] = server.address.split(':') as [string, string];
-    for (const bytes of [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([255, 255, 255, 255, 1]), Buffer.from([0, 0, 0, 1, 1])]) {
+    const garbage = [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([255, 255, 255, 255, 1]), Buffer.from([0, 0, 0, 1, 1])];
+    const requests = ['null', '{}', '[', '{"endpoint":"ok","request_id":"r","credit":"many"}'].map((text) =>
+      encodeFrame(frameTypes.request, 1, Buffer.from(text)),
+    );
+    const misplaced = [encodeFrame(frameTypes.data, 1), encodeFrame(frameTypes.pong, 0), encodeFrame(frameTypes.request, 1)];
+    for (const bytes of [...garbage, ...requests, ...misplaced]) {
       const socket = connect(Number(port), host);
       socket.on('error', () => {});
       socket.write(bytes);

@@ -60,7 +60,7 @@ export class TcpServerConnection {
     else if (frame.type === frameTypes.credit) this.#streams.get(frame.stream)?.credit.add(frame.payload.readUInt32BE(0));
     else if (frame.type === frameTypes.request) {
       if (this.#streams.has(frame.stream)) throw new Error(`stream ${frame.stream} is already open`);
-      void this.#run(frame.stream, frame.payload.length, JSON.parse(frame.payload.toString('utf8')) as RequestMessage);
+      void this.#run(frame.stream, frame.payload.length, readRequest(frame.payload));
     } else throw new Error(`a client may not send frames of type ${frame.type}`);
   }
 
@@ -110,4 +110,17 @@ export class TcpServerConnection {
   #send(type: FrameType, stream: number, payload?: Uint8Array): void {
     if (!this.#socket.destroyed) this.#socket.write(encodeFrame(type, stream, payload));
   }
+}
+
+/** Throws on anything but a request message: the connection then ends. */
+function readRequest(payload: Buffer): RequestMessage {
+  const message = JSON.parse(payload.toString('utf8')) as Partial<RequestMessage> | null;
+  const { endpoint, request_id, credit, deadline_ms } = message ?? {};
+  const valid =
+    typeof endpoint === 'string' &&
+    typeof request_id === 'string' &&
+    Number.isSafeInteger(credit) &&
+    (deadline_ms === undefined || (typeof deadline_ms === 'number' && deadline_ms >= 0));
+  if (!valid) throw new Error('not a request message');
+  return message as RequestMessage;
 }
