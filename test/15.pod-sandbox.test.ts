@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { stateLayout } from '../backend/src/controlplane/stateLayout.ts';
 import { createPodNet, isAlive } from '../backend/src/nodeagent/podnet/index.ts';
-import { eventually, pod, programOf, run, startGreeter, textOf } from '../backend/src/nodeagent/podnet/podNet.contract.ts';
+import { eventually, pod, programOf, run, startGreeter, textOf } from '../backend/src/nodeagent/podnet/podNetTesting.ts';
 import type { PodNet, PodSandbox } from '../backend/src/nodeagent/podnet/podNet.ts';
 import { probePodNet } from '../backend/src/nodeagent/podnet/probePodNet.ts';
 import { buildPodinit } from '../native/podinit/build.mjs';

@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { eventually, textOf } from '../backend/src/nodeagent/podnet/podNet.contract.ts';
+import { eventually, textOf } from '../backend/src/nodeagent/podnet/podNetTesting.ts';
 import { buildPodinit } from '../native/podinit/build.mjs';
 import { startStack, type Stack } from './support/stack.ts';
 
