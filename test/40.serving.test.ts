@@ -295,6 +295,22 @@ describe('serving: two workers behind a KV-aware frontend', () => {
     expect(await late.exited).toBe(0);
   });
 
+  it('without KV events a router believes its own decisions', async () => {
+    const blind = await group.startFrontend(['--router-mode', 'kv', '--no-kv-events']);
+    await ready(blind, 2);
+    const other = new OpenAI({ baseURL: `${blind.url}/v1`, apiKey: 'none', maxRetries: 0 });
+    const made: RoutingDecision[] = [];
+    for (let i = 0; i < 2; i++) {
+      const { response } = await other.chat.completions.create({ model, messages: messages('blindness'), max_tokens: 2 }).withResponse();
+      made.push(await getJson(`${blind.url}/router/decisions/${response.headers.get('x-request-id')}`));
+    }
+    expect(made.map(({ chosen }) => chosen.overlap_blocks)).toEqual([0, made[0]?.request_blocks]);
+    expect(made[1]?.chosen.worker_id).toBe(made[0]?.chosen.worker_id);
+    expect(await getJson<RouterState>(`${blind.url}/router/state`)).toMatchObject({ kv_events: { followed: false } });
+    blind.kill('SIGTERM');
+    await blind.exited;
+  });
+
   it('clearing a worker’s cache empties the router’s index of it', async () => {
     for (const { url } of workers) expect((await fetch(`${url}/engine/clear_prefix_cache`, { method: 'POST' })).status).toBe(200);
     await eventually(
