@@ -30,6 +30,8 @@ export interface ApplyResult {
   detail?: string;
 }
 
+type EventType = 'stored' | 'removed' | 'cleared' | 'unknown';
+
 /** What a worker answers when asked for missed events: just those, or its whole state as stored events. */
 export interface EventRecovery {
   kind: 'events' | 'dump';
@@ -70,7 +72,7 @@ export class KvIndexer {
   readonly #ranks = new Map<number, Rank>();
   /** Events of workers that discovery has not shown yet. */
   readonly #early = new Map<bigint, RouterEvent[]>();
-  readonly #counts = new Map<string, number>();
+  readonly #counts: Record<EventType, Partial<Record<ApplyStatus, number>>> = { stored: {}, removed: {}, cleared: {}, unknown: {} };
   #overlaps = new Uint32Array(0);
 
   constructor({ workers, createIndex }: { workers: WorkerTable; createIndex: () => PrefixIndex }) {
@@ -80,8 +82,9 @@ export class KvIndexer {
   }
 
   /** Events by `type/status`, e.g. `stored/ok`. */
-  get counts(): ReadonlyMap<string, number> {
-    return this.#counts;
+  counts(): Record<string, number> {
+    const types = Object.entries(this.#counts);
+    return Object.fromEntries(types.flatMap(([type, byStatus]) => Object.entries(byStatus).map(([status, count]) => [`${type}/${status}`, count])));
   }
 
   apply(event: RouterEvent, now: number): ApplyResult {
@@ -193,8 +196,7 @@ export class KvIndexer {
     const index = this.#tier(storageTier);
     switch (data.type) {
       case 'stored': {
-        const engineHashes = data.blocks.map(({ blockHash }) => blockHash);
-        const localHashes = data.blocks.map(({ tokensHash }) => tokensHash);
+        const { engineHashes, localHashes } = hashColumns(data.blocks);
         const status = index.store(slot.slot, data.parentHash, engineHashes, localHashes, this.#sequenceInAnotherTier(index, slot.slot, data.parentHash));
         return status === 'orphan' ? { status, detail: `parent ${data.parentHash} is not held by worker ${slot.id}` } : { status };
       }
@@ -246,8 +248,18 @@ export class KvIndexer {
     return this.#overlaps;
   }
 
-  #count(type: string, status: ApplyStatus): void {
-    const key = `${type}/${status}`;
-    this.#counts.set(key, (this.#counts.get(key) ?? 0) + 1);
+  #count(type: EventType, status: ApplyStatus): void {
+    const byStatus = this.#counts[type];
+    byStatus[status] = (byStatus[status] ?? 0) + 1;
   }
+}
+
+function hashColumns(blocks: readonly { blockHash: bigint; tokensHash: bigint }[]): { engineHashes: BigUint64Array; localHashes: BigUint64Array } {
+  const engineHashes = new BigUint64Array(blocks.length);
+  const localHashes = new BigUint64Array(blocks.length);
+  for (let i = 0; i < blocks.length; i++) {
+    engineHashes[i] = blocks[i]!.blockHash;
+    localHashes[i] = blocks[i]!.tokensHash;
+  }
+  return { engineHashes, localHashes };
 }

@@ -96,7 +96,7 @@ export class KvRouter {
   applyEvent(event: RouterEvent): ApplyResult {
     if (!this.kvEvents) return { status: 'ignored', detail: 'this router runs without KV events' };
     const result = this.#indexer.apply(event, this.#clock());
-    if (result.status === 'invalid') return result;
+    if (this.#storesExpected.size === 0 || result.status === 'invalid') return result;
     const slot = this.#workers.find(event.workerId, event.event.dpRank);
     if (slot) this.#storesExpected.delete(slot.slot);
     return result;
@@ -189,7 +189,7 @@ export class KvRouter {
   indexStats() {
     return {
       ...this.#indexer.stats(),
-      events: Object.fromEntries(this.#indexer.counts),
+      events: this.#indexer.counts(),
       workers: this.#workers.slots.map(({ id, dpRank, pod, slot }) => {
         const stream = this.#indexer.streamOf(slot);
         return { worker_id: id, dp_rank: dpRank, pod, blocks: this.#indexer.blocksOf(slot), last_event_id: stream?.lastEventId, gaps: stream?.gaps ?? 0 };
@@ -205,7 +205,7 @@ export class KvRouter {
       const sinceLastEventMs = stream?.lastEventAt === undefined ? undefined : now - stream.lastEventAt;
       return { worker_id: id, dp_rank: dpRank, pod, storesExpected: this.#storesExpected.get(slot) ?? 0, sinceLastEventMs, openGap: stream?.openGap };
     });
-    return { mode: this.mode, kvEvents: this.kvEvents, blockSize: this.blockSize, events: Object.fromEntries(this.#indexer.counts), workers };
+    return { mode: this.mode, kvEvents: this.kvEvents, blockSize: this.blockSize, events: this.#indexer.counts(), workers };
   }
 
   /** What is running where, as far as this router sent it. */

@@ -1,29 +1,44 @@
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 #include <utility>
-#include <vector>
 
 namespace dynamo_labs::index {
 
 /**
  * 64-bit key → small value, in one array: linear probing, no tombstones, any capacity, given back when it empties.
- * Any key may be used. Not thread-safe. Pointers to values are valid until the next `insert` or `erase`.
+ * Any key may be used. Not thread-safe. Pointers to values are valid until the next `insert`, `reserve` or `erase`.
+ *
+ * `Value` must be all zero bytes when default-made, and may be moved by copying its bytes.
  */
 template <class Value> class FlatMap {
 public:
   FlatMap() = default;
-  FlatMap(FlatMap&&) noexcept = default;
-  FlatMap& operator=(FlatMap&&) noexcept = default;
+  FlatMap(FlatMap&& other) noexcept { swap(other); }
+  FlatMap& operator=(FlatMap&& other) noexcept {
+    FlatMap taken(std::move(other));
+    swap(taken);
+    return *this;
+  }
   FlatMap(const FlatMap&) = delete;
   FlatMap& operator=(const FlatMap&) = delete;
+  ~FlatMap() {
+    for (size_t at = 0; at < capacity_; at++) {
+      if (entries_[at].key != kEmpty) entries_[at].value.~Value();
+    }
+    std::free(entries_);
+  }
 
   size_t size() const { return size_ + (has_zero_ ? 1 : 0); }
-  size_t bytes() const { return entries_.capacity() * sizeof(Entry); }
+  size_t bytes() const { return capacity_ * sizeof(Entry); }
 
   /** Brings the key's place towards the cache; for callers that know their next keys. */
   void prefetch(uint64_t key) const {
-    if (!entries_.empty()) __builtin_prefetch(&entries_[home(key)]);
+    if (capacity_ != 0) __builtin_prefetch(&entries_[home(key)]);
   }
 
   const Value* find(uint64_t key) const {
@@ -43,7 +58,7 @@ public:
       has_zero_ = true;
       return {&zero_, made};
     }
-    if (!fits(size_ + 1)) rehash(entries_.size() + entries_.size() / 2 + kSmallest);
+    if (!fits(size_ + 1)) rehash(grown());
     for (size_t at = home(key);; at = next(at)) {
       if (entries_[at].key == key) return {&entries_[at].value, false};
       if (entries_[at].key != kEmpty) continue;
@@ -55,37 +70,41 @@ public:
 
   /** Room for `more` further keys at once: one move of the entries instead of several. */
   void reserve(size_t more) {
-    if (!fits(size_ + more)) rehash((size_ + more) * 3 / 2 + kSmallest);
+    // Not less than the usual growth, or many small additions would move all entries each time.
+    if (!fits(size_ + more)) rehash(std::max(grown(), (size_ + more) * 3 / 2));
   }
 
   bool erase(uint64_t key) {
-    if (key == kEmpty) {
-      if (!has_zero_) return false;
+    Value* found = find(key);
+    if (found != nullptr) eraseAt(found);
+    return found != nullptr;
+  }
+
+  /** Erases the entry whose value `find` returned. */
+  void eraseAt(Value* value) {
+    if (value == &zero_) {
       has_zero_ = false;
       zero_ = Value();
-      return true;
+      return;
     }
-    if (size_ == 0) return false;
-    size_t hole = home(key);
-    for (; entries_[hole].key != key; hole = next(hole)) {
-      if (entries_[hole].key == kEmpty) return false;
-    }
+    value->~Value();
+    Entry* const first = entries_;
+    size_t hole = static_cast<size_t>(reinterpret_cast<Entry*>(reinterpret_cast<char*>(value) - offsetof(Entry, value)) - first);
     // Later entries of the run move back over the hole, unless that would put them before their home.
-    for (size_t at = next(hole); entries_[at].key != kEmpty; at = next(at)) {
-      if (distance(home(entries_[at].key), at) < distance(hole, at)) continue;
-      entries_[hole] = std::move(entries_[at]);
+    for (size_t at = next(hole); first[at].key != kEmpty; at = next(at)) {
+      if (distance(home(first[at].key), at) < distance(hole, at)) continue;
+      relocate(first[at], first[hole]);
       hole = at;
     }
-    entries_[hole] = Entry();
+    std::memset(static_cast<void*>(&first[hole]), 0, sizeof(Entry));
     size_--;
-    if (entries_.size() > kKept && size_ * 4 < entries_.size()) rehash(size_ * 2 + kSmallest);
-    return true;
+    if (capacity_ > kKept && size_ * 4 < capacity_) rehash(size_ * 2 + kSmallest);
   }
 
   template <class Visit> void forEach(Visit visit) const {
     if (has_zero_) visit(kEmpty, zero_);
-    for (const Entry& entry : entries_) {
-      if (entry.key != kEmpty) visit(entry.key, entry.value);
+    for (size_t at = 0; at < capacity_; at++) {
+      if (entries_[at].key != kEmpty) visit(entries_[at].key, entries_[at].value);
     }
   }
 
@@ -94,33 +113,53 @@ private:
   static constexpr size_t kSmallest = 8;
   /** Up to here an emptied table stays: tables that fill and empty all the time should not move all the time. */
   static constexpr size_t kKept = 1024;
+  /** Small tables grow fast, large ones by half: memory per entry is what counts there. */
+  static constexpr size_t kDoubling = 1 << 16;
   struct Entry {
-    uint64_t key = kEmpty;
-    Value value{};
+    uint64_t key;
+    Value value;
   };
 
-  bool fits(size_t size) const { return size * 5 <= entries_.size() * 4; }
+  /** At three quarters full, a missing key is found missing after some eight looks, most of them in one cache line. */
+  bool fits(size_t size) const { return size * 4 <= capacity_ * 3; }
+
+  size_t grown() const { return capacity_ < kDoubling ? capacity_ * 2 + kSmallest : capacity_ * 3 / 2; }
 
   /** Engine hashes may be small numbers in a row, so they are spread before the upper bits choose the place. */
   size_t home(uint64_t key) const {
     const uint64_t spread = (key ^ (key >> 32)) * 0x9e3779b97f4a7c15ull;
-    return static_cast<size_t>((static_cast<unsigned __int128>(spread) * entries_.size()) >> 64);
+    return static_cast<size_t>((static_cast<unsigned __int128>(spread) * capacity_) >> 64);
   }
-  size_t next(size_t at) const { return at + 1 == entries_.size() ? 0 : at + 1; }
-  size_t distance(size_t from, size_t to) const { return to >= from ? to - from : to + entries_.size() - from; }
+  size_t next(size_t at) const { return at + 1 == capacity_ ? 0 : at + 1; }
+  size_t distance(size_t from, size_t to) const { return to >= from ? to - from : to + capacity_ - from; }
 
+  static void relocate(const Entry& from, Entry& to) { std::memcpy(static_cast<void*>(&to), static_cast<const void*>(&from), sizeof(Entry)); }
+
+  /** Homes keep their order at every capacity, so old and new array are both walked from front to back. */
   void rehash(size_t capacity) {
-    std::vector<Entry> old(capacity);
-    old.swap(entries_);
-    for (Entry& entry : old) {
-      if (entry.key == kEmpty) continue;
-      size_t at = home(entry.key);
+    auto* made = static_cast<Entry*>(std::calloc(capacity, sizeof(Entry)));
+    if (made == nullptr) throw std::bad_alloc();
+    Entry* old = std::exchange(entries_, made);
+    const size_t old_capacity = std::exchange(capacity_, capacity);
+    for (size_t from = 0; from < old_capacity; from++) {
+      if (old[from].key == kEmpty) continue;
+      size_t at = home(old[from].key);
       while (entries_[at].key != kEmpty) at = next(at);
-      entries_[at] = std::move(entry);
+      relocate(old[from], entries_[at]);
     }
+    std::free(old);
   }
 
-  std::vector<Entry> entries_;
+  void swap(FlatMap& other) noexcept {
+    std::swap(entries_, other.entries_);
+    std::swap(capacity_, other.capacity_);
+    std::swap(size_, other.size_);
+    std::swap(has_zero_, other.has_zero_);
+    std::swap(zero_, other.zero_);
+  }
+
+  Entry* entries_ = nullptr;
+  size_t capacity_ = 0;
   size_t size_ = 0;
   bool has_zero_ = false;
   Value zero_{};

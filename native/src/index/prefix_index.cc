@@ -1,12 +1,15 @@
 #include "prefix_index.h"
 
+#include <algorithm>
+
 #include "block_hash.h"
 
 namespace dynamo_labs::index {
 
 namespace {
 
-constexpr size_t kPrefetchAhead = 8;
+/** Blocks whose places are brought into the cache before they are touched: their misses then overlap instead of adding up. */
+constexpr size_t kBatch = 32;
 
 /** Dynamo #4394: such an event once ended its indexer for every later request. */
 bool namesItselfAsParent(std::optional<uint64_t> parent, const uint64_t* engine, size_t count) {
@@ -31,15 +34,22 @@ StoreStatus PrefixIndex::store(uint32_t slot, std::optional<uint64_t> parent, co
   if (slot >= known_.size()) known_.resize(slot + 1);
   FlatMap<uint64_t>& known = known_[slot];
   known.reserve(count);
-  for (size_t at = 0; at < count; at++) {
-    if (at + kPrefetchAhead < count) known.prefetch(engine[at + kPrefetchAhead]);
-    const uint64_t sequence = previous ? sequenceHash(*previous, local[at]) : local[at];
-    holders_.prefetch(sequence);
-    const auto [entry, made] = known.insert(engine[at]);
-    if (!made && *entry != sequence) holders_.release(slot, *entry);
-    *entry = sequence;
-    holders_.hold(slot, sequence);
-    previous = sequence;
+  uint64_t sequences[kBatch];
+  for (size_t start = 0; start < count; start += kBatch) {
+    const size_t end = std::min(start + kBatch, count);
+    for (size_t at = start; at < end; at++) {
+      previous = previous ? sequenceHash(*previous, local[at]) : local[at];
+      sequences[at - start] = *previous;
+      holders_.prefetch(*previous);
+      known.prefetch(engine[at]);
+    }
+    for (size_t at = start; at < end; at++) {
+      const uint64_t sequence = sequences[at - start];
+      const auto [entry, made] = known.insert(engine[at]);
+      if (!made && *entry != sequence) holders_.release(slot, *entry);
+      *entry = sequence;
+      holders_.hold(slot, sequence);
+    }
   }
   return StoreStatus::kOk;
 }
@@ -48,16 +58,22 @@ size_t PrefixIndex::remove(uint32_t slot, const uint64_t* engine, size_t count) 
   if (slot >= known_.size()) return count;
   FlatMap<uint64_t>& known = known_[slot];
   size_t missing = 0;
-  for (size_t at = 0; at < count; at++) {
-    if (at + kPrefetchAhead < count) known.prefetch(engine[at + kPrefetchAhead]);
-    const uint64_t* found = known.find(engine[at]);
-    if (found == nullptr) {
-      missing++;
-      continue;
+  uint64_t sequences[kBatch];
+  for (size_t start = 0; start < count; start += kBatch) {
+    const size_t end = std::min(start + kBatch, count);
+    for (size_t at = start; at < end; at++) known.prefetch(engine[at]);
+    size_t found = 0;
+    for (size_t at = start; at < end; at++) {
+      uint64_t* sequence = known.find(engine[at]);
+      if (sequence == nullptr) {
+        missing++;
+        continue;
+      }
+      sequences[found++] = *sequence;
+      holders_.prefetch(*sequence);
+      known.eraseAt(sequence);
     }
-    const uint64_t sequence = *found;
-    known.erase(engine[at]);
-    holders_.release(slot, sequence);
+    for (size_t at = 0; at < found; at++) holders_.release(slot, sequences[at]);
   }
   return missing;
 }

@@ -15,16 +15,12 @@ SlotSet& SlotSet::operator=(SlotSet&& other) noexcept {
   return *this;
 }
 
-bool SlotSet::contains(uint32_t slot) const { return (bitsOf(slot / 64) >> (slot % 64) & 1) != 0; }
-
-bool SlotSet::insert(uint32_t slot) {
+bool SlotSet::insertFurther(uint32_t slot) {
   if (contains(slot)) return false;
-  if (word_ == kNone || isInline()) {
+  if (isInline()) {
     uint32_t slots[kInline + 1];
     uint32_t count = 0;
-    if (isInline()) {
-      for (; count < inlineCount(); count++) slots[count] = inlineSlot(count);
-    }
+    for (; count < inlineCount(); count++) slots[count] = inlineSlot(count);
     slots[count++] = slot;
     if (count <= kInline) {
       setInline(slots, count);
@@ -52,8 +48,7 @@ bool SlotSet::insert(uint32_t slot) {
   return true;
 }
 
-bool SlotSet::erase(uint32_t slot) {
-  if (!contains(slot)) return false;
+void SlotSet::eraseOneOfSeveral(uint32_t slot) {
   uint32_t slots[kInline];
   uint32_t count = 0;
   if (isInline()) {
@@ -61,10 +56,10 @@ bool SlotSet::erase(uint32_t slot) {
       if (inlineSlot(at) != slot) slots[count++] = inlineSlot(at);
     }
     setInline(slots, count);
-    return true;
+    return;
   }
   bitmap()->bits[slot / 64] &= ~(1ull << (slot % 64));
-  if (--bitmap()->count > kInline - 1) return true;
+  if (--bitmap()->count > kInline - 1) return;
   // Few enough to live inline again; one below the limit, so that a set at the limit does not go back and forth.
   for (uint32_t word = 0; word < bitmap()->words; word++) {
     for (uint64_t bits = bitmap()->bits[word]; bits != 0; bits &= bits - 1) {
@@ -73,25 +68,10 @@ bool SlotSet::erase(uint32_t slot) {
   }
   release();
   setInline(slots, count);
-  return true;
 }
 
 void SlotSet::copyTo(uint64_t* target, size_t words) const {
   for (size_t at = 0; at < words; at++) target[at] = bitsOf(at);
-}
-
-size_t SlotSet::heapBytes() const { return word_ == kNone || isInline() ? 0 : sizeof(Bitmap) + bitmap()->words * sizeof(uint64_t); }
-
-void SlotSet::setInline(const uint32_t* slots, uint32_t count) {
-  word_ = kNone;
-  if (count == 0) return;
-  word_ = 1 | static_cast<uint64_t>(count) << 1;
-  for (uint32_t at = 0; at < count; at++) word_ |= static_cast<uint64_t>(slots[at]) << (3 + 20 * at);
-}
-
-void SlotSet::release() {
-  if (word_ != kNone && !isInline()) std::free(bitmap());
-  word_ = kNone;
 }
 
 } // namespace dynamo_labs::index

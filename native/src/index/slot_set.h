@@ -1,6 +1,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 
 namespace dynamo_labs::index {
 
@@ -20,17 +21,26 @@ public:
   ~SlotSet() { release(); }
 
   bool empty() const { return word_ == kNone; }
-  bool contains(uint32_t slot) const;
+  bool contains(uint32_t slot) const { return (bitsOf(slot / 64) >> (slot % 64) & 1) != 0; }
   /** False when the slot was there already. */
-  bool insert(uint32_t slot);
+  bool insert(uint32_t slot) {
+    if (word_ != kNone) return insertFurther(slot);
+    setInline(&slot, 1);
+    return true;
+  }
   /** False when the slot was not there. */
-  bool erase(uint32_t slot);
+  bool erase(uint32_t slot) {
+    if (!contains(slot)) return false;
+    if (isInline() && inlineCount() == 1) word_ = kNone;
+    else eraseOneOfSeveral(slot);
+    return true;
+  }
   /** `target &= this`; returns whether anything is left. For each bit that went, `dropped(slot)`. */
   template <class Dropped> bool intersect(uint64_t* target, size_t words, Dropped dropped) const;
   /** `target = this`, cut at `words * 64` slots. */
   void copyTo(uint64_t* target, size_t words) const;
   /** Heap bytes behind the word. */
-  size_t heapBytes() const;
+  size_t heapBytes() const { return word_ == kNone || isInline() ? 0 : sizeof(Bitmap) + bitmap()->words * sizeof(uint64_t); }
 
 private:
   struct Bitmap {
@@ -46,9 +56,17 @@ private:
   uint32_t inlineCount() const { return static_cast<uint32_t>(word_ >> 1) & 3; }
   uint32_t inlineSlot(uint32_t at) const { return static_cast<uint32_t>(word_ >> (3 + 20 * at)) & (kMaxSlots - 1); }
   Bitmap* bitmap() const { return reinterpret_cast<Bitmap*>(word_); }
-  void setInline(const uint32_t* slots, uint32_t count);
+  void setInline(const uint32_t* slots, uint32_t count) {
+    word_ = count == 0 ? kNone : 1 | static_cast<uint64_t>(count) << 1;
+    for (uint32_t at = 0; at < count; at++) word_ |= static_cast<uint64_t>(slots[at]) << (3 + 20 * at);
+  }
   uint64_t bitsOf(size_t word) const;
-  void release();
+  bool insertFurther(uint32_t slot);
+  void eraseOneOfSeveral(uint32_t slot);
+  void release() {
+    if (word_ != kNone && !isInline()) std::free(bitmap());
+    word_ = kNone;
+  }
 
   uint64_t word_ = kNone;
 };

@@ -65,5 +65,8 @@ class FastPrefixIndex implements PrefixIndex {
 }
 
 function packed(hashes: ArrayLike<bigint>): BigUint64Array {
-  return hashes instanceof BigUint64Array ? hashes : BigUint64Array.from(hashes);
+  if (hashes instanceof BigUint64Array) return hashes;
+  const array = new BigUint64Array(hashes.length);
+  for (let i = 0; i < hashes.length; i++) array[i] = hashes[i]!;
+  return array;
 }
