@@ -37,7 +37,7 @@ function findTool(name) {
 function packageFolder(name) {
   try {
     return path.dirname(require.resolve(`${name}/package.json`));
-  } catch (cause) {
+  } catch {
     throw new BuildError(`the npm package ${name} is missing`, 'npm ci');
   }
 }

@@ -1,11 +1,14 @@
 import { nativeAddon, type NativeModel, type NativeSlice } from '@dynamo-labs/native';
-import { afterAll, describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { describeModel } from './modelFiles/index.ts';
 import { referenceLogits } from './testing/referenceForward.ts';
 import { someTokens, temporaryTinyModel } from './testing/tinyModels.ts';
 
 const kernels = ['avx512', 'avx2', 'portable'] as const;
 const prompt = someTokens(203);
+// The portable kernels take seconds where the processor is shared.
+vi.setConfig({ testTimeout: 120_000 });
+afterAll(() => vi.resetConfig());
 
 interface Loaded {
   model: NativeModel;
