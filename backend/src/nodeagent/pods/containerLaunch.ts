@@ -50,7 +50,7 @@ export async function prepareLaunch(
 function workingDirMount(cwd: string, mounts: BindMount[], dir: string): BindMount[] {
   const covered = mounts.some((mount) => cwd === mount.target || cwd.startsWith(`${mount.target}/`));
   if (covered || existsSync(cwd)) return [];
-  const source = path.join(dir, 'workdir');
+  const source = path.join(dir, 'workdir', cwd);
   mkdirSync(source, { recursive: true });
   return [{ source, target: cwd }];
 }
