@@ -9,8 +9,8 @@ describe('JupyterLab of a stack', () => {
   let origin: string;
   let token: string;
   const ownBefore = ownJupyter();
-  const ask = (file: string, init: RequestInit = {}): Promise<Response> =>
-    fetch(`${origin}${file}`, { ...init, headers: { authorization: `token ${token}`, ...init.headers }, signal: AbortSignal.timeout(30_000) });
+  const ask = (file: string, init: { method?: string; body?: string } = {}): Promise<Response> =>
+    fetch(`${origin}${file}`, { ...init, headers: { authorization: `token ${token}` }, signal: AbortSignal.timeout(30_000) });
   beforeAll(async () => {
     stack = await startStack({ components: ['controlplane', 'jupyter'] });
     const url = new URL(stack.local.url ?? '');
