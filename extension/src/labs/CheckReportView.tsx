@@ -18,7 +18,7 @@ export function CheckReportView({ report }: { report: CheckReport }): ReactEleme
           <StateIcon state="error" label /> <InlineCode text={report.error.message} />
         </p>
       )}
-      {report.assertions.map((assertion) => (
+      {openFirst(report.assertions).map((assertion) => (
         <AssertionView
           key={`${report.startedAt} ${assertion.id}`}
           assertion={assertion}
@@ -27,6 +27,11 @@ export function CheckReportView({ report }: { report: CheckReport }): ReactEleme
       ))}
     </section>
   );
+}
+
+/** What is still to be done comes first; within both groups the check's own order. */
+function openFirst(assertions: readonly Assertion[]): Assertion[] {
+  return assertions.toSorted((a, b) => Number(a.verdict === 'PASS') - Number(b.verdict === 'PASS'));
 }
 
 function AssertionView({ assertion, evidence }: { assertion: Assertion; evidence: Evidence[] }): ReactElement {

@@ -26,7 +26,8 @@ export class InlineCheckRow extends ReactWidget {
   }
 
   protected override render(): ReactElement {
-    return <Row {...this.#options} />;
+    const options = this.#options;
+    return <Row {...options} />;
   }
 }
 

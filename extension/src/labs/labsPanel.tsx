@@ -21,6 +21,7 @@ export class LabsPanel extends ReactWidget {
   }
 
   protected override render(): ReactElement {
-    return <LabsView {...this.#props} />;
+    const props = this.#props;
+    return <LabsView {...props} />;
   }
 }

@@ -47,11 +47,13 @@ function KvBar({ totalBlocks, usedBlocks, cachedBlocks }: { totalBlocks: number;
   return (
     <div className="dl-Kv">
       <div className="dl-Kv-bar" aria-hidden="true">
-        <div className="dl-Kv-used" style={{ width: percent(usedBlocks) }} />
         <div className="dl-Kv-cached" style={{ width: percent(cachedBlocks) }} />
       </div>
+      <div className="dl-Kv-bar" aria-hidden="true">
+        <div className="dl-Kv-used" style={{ width: percent(usedBlocks) }} />
+      </div>
       <div className="dl-Pod-facts">
-        {cachedBlocks} cached, {usedBlocks} used of {totalBlocks} blocks
+        {cachedBlocks} cached · {usedBlocks} in use · {totalBlocks} blocks
       </div>
     </div>
   );

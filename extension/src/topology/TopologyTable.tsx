@@ -23,7 +23,7 @@ export function TopologyTable({ graphs }: { graphs: readonly GraphView[] }): Rea
               <th scope="col">Waiting</th>
               <th scope="col">Requests</th>
               <th scope="col">Cached blocks</th>
-              <th scope="col">Used blocks</th>
+              <th scope="col">Blocks in use</th>
               <th scope="col">Routed here</th>
             </tr>
           </thead>

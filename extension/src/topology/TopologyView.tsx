@@ -31,7 +31,7 @@ export function TopologyView({ model }: { model: TopologyModel }): ReactElement 
           {snapshot && <span className="dl-quiet"> · {new Date(snapshot.time).toLocaleTimeString()}</span>}
         </span>
         <div className="dl-Topology-legend" aria-hidden="true">
-          <span className="dl-Kv-cached" /> cached blocks <span className="dl-Kv-used" /> used blocks
+          <span className="dl-Kv-cached" /> cached blocks <span className="dl-Kv-used" /> blocks in use
         </div>
         <button className="dl-Button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           {asTable ? 'Show as picture' : 'Show as table'}

@@ -16,7 +16,7 @@ export class DecisionView extends Rich {
   override bundle(): MimeBundle {
     const d = this.decision;
     const terms = Object.keys(d.candidates[0]?.terms ?? {});
-    const columns = ['worker', 'overlap blocks', 'prefill tokens', 'decode blocks', ...terms, 'cost'];
+    const columns = ['worker', 'overlap blocks', 'prefill tokens', 'decode blocks', ...terms.map((term) => term.replaceAll('_', ' ')), 'cost'];
     const rows = d.candidates.map((c) => [
       name(c),
       c.overlap_blocks,
@@ -42,13 +42,14 @@ export class DecisionView extends Rich {
         ${rows.map((row, r) => {
           const chosen = isChosen(d.candidates[r]!);
           return html`<tr style="background:${chosen ? theme.raised : 'none'}">
-            ${row.map((value, i) => html`<td style="${cell}${i === 0 ? ';text-align:left' : ''}${chosen ? ';font-weight:600' : ''}">${i === 0 && chosen ? '→ ' : ''}${format(value)}</td>`)}
+            ${row.map((value, i) => html`<td style="${cell}${i === 0 ? ';text-align:left;white-space:nowrap' : ''}${chosen ? ';font-weight:600' : ''}">${i === 0 && chosen ? '→ ' : ''}${format(value)}</td>`)}
           </tr>`;
         })}
       </tbody>
     </table>`;
     const box = html`<div style="font-family:${theme.font};color:${theme.text}">
-      <strong>${head}</strong>${table}
+      <strong>${head}</strong>
+      <div style="overflow-x:auto">${table}</div>
       <div>${d.reason}</div>
       ${outcome && html`<div style="color:${theme.quiet}">${outcome}</div>`}
     </div>`;
