@@ -4,6 +4,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { projectDir, startLocalStack, stateLayout } from '../controlplane/index.ts';
 import { ClusterView, junit, lintLab, loadLabs, testLab, type Lab, type PassResult } from '../validation/index.ts';
+import { podNetOption } from './startOptions.ts';
 
 const usage = `npm run labs -- list
 npm run labs -- lint [lab…]
@@ -94,6 +95,7 @@ async function onPrivateCluster(model: string, run: (cluster: ClusterView) => Pr
       env: { DYNAMO_LABS_ENGINE_MODEL: model },
       // NodePorts of a cluster that the person may be running must stay free for it.
       nodePortAddress: `127.${64 + (process.pid % 60)}.0.1`,
+      podNet: podNetOption(process.env['DYNAMO_LABS_PODNET']),
       throwAway: true,
       ...(signal && { signal }),
     });
