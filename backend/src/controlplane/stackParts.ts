@@ -40,7 +40,14 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
     work.catch((error: unknown) => failed.abort(error));
     return work;
   };
-  const jupyter = has('jupyter') ? await prepareJupyter({ layout, kubectl: binaries.kubectl, env, usualPort: usual ? 8888 : undefined }) : undefined;
+  const jupyter = has('jupyter')
+    ? await prepareJupyter({
+        layout,
+        kubectl: binaries.kubectl,
+        env: { DYNAMO_LABS_FRONTEND: `http://${options.nodePortAddress ?? '127.0.0.1'}:30200`, ...env },
+        usualPort: usual ? 8888 : undefined,
+      })
+    : undefined;
   const kube = new KubeClient(credentialsFromKubeconfig(layout.kubeconfig));
   try {
     const specs = controlPlaneSpecs({ layout, binaries, ports, throwAway: options.throwAway === true });
