@@ -23,7 +23,7 @@ export interface StateLayout {
   logs: string;
   /** Run-time records: `supervisor.json`, `backend.json` {socket, token}; 0700. */
   run: string;
-  /** Unix sockets: `egress.sock`, `backend.sock`, `podnet.sock`. Outside `home` where its path is too long for a socket. */
+  /** Unix sockets: `egress.sock`, `backend.sock`. Outside `home` where its path is too long for a socket. */
   sockets: string;
   /** The admin kubeconfig, 0600. */
   kubeconfig: string;
