@@ -183,6 +183,28 @@ test('the topology follows events, rests while hidden, and is up to date when se
   await runCommand(page, 'application:set-mode', { mode: 'multiple-document' });
 });
 
+test('a broken event stream is resumed behind the last event seen', async () => {
+  backend.publish({ type: 'topology', topology: backend.topology });
+  const before = backend.seen.filter(({ path: route }) => route.startsWith('/api/events')).length;
+  backend.dropStreams();
+  Object.assign(backend.step(lab, 'distribution'), { state: 'failed' });
+  backend.publish({ type: 'step', lab, step: backend.step(lab, 'distribution') });
+  await stepLine('Spread the load').getByText('not yet').waitFor();
+  const lastEventId = (): unknown => backend.seen.filter(({ path: route }) => route.startsWith('/api/events'))[before]?.headers['last-event-id'];
+  await expect.poll(lastEventId, { timeout: 20_000 }).toMatch(/^[1-9]\d*$/);
+});
+
+test('without an event stream the views ask by themselves', async () => {
+  backend.withoutEvents = true;
+  backend.dropStreams();
+  await page.locator('.dl-Topology').getByText('Asking every few seconds').waitFor();
+  backend.topology = structuredClone(backend.topology);
+  backend.topology.graphs[0]!.edges[0]!.requests = 123;
+  await page.locator('.react-flow__edge', { hasText: '123 requests' }).waitFor();
+  backend.withoutEvents = false;
+  await page.locator('.dl-Topology').getByText('Live').waitFor({ timeout: 60_000 });
+});
+
 test('the topology is also a table', async () => {
   await runCommand(page, 'dynamo-labs:open-topology');
   await page.getByRole('button', { name: 'Show as table' }).click();

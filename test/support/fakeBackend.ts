@@ -49,6 +49,14 @@ export class FakeBackend implements AsyncDisposable {
     return { open: this.#streams.size, closed: this.#closed };
   }
 
+  /** While set, the event stream is refused. */
+  withoutEvents = false;
+
+  /** Ends every open event stream, as a broken connection does. */
+  dropStreams(): void {
+    for (const stream of this.#streams) stream.destroy();
+  }
+
   publish(event: LabEvent): void {
     const id = this.#events.length + 1;
     this.#events.push({ id, event });
@@ -147,6 +155,7 @@ export class FakeBackend implements AsyncDisposable {
   }
 
   #stream(request: Request, response: Response): void {
+    if (this.withoutEvents) return fail(response, 503, 'NO_EVENTS', 'no event stream today');
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     response.write(': hello\n\n');
     const after = Number(request.headers['last-event-id'] ?? this.#events.length);
