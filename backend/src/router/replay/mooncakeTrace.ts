@@ -49,7 +49,9 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 
 /** The tokens that a request stands for: every id is text of its own. */
 export function traceTokens({ hash_ids, input_length }: TraceRequest, blockTokens: number): Uint32Array {
-  return Uint32Array.from({ length: input_length }, (_, i) => hash_ids[Math.floor(i / blockTokens)]! * blockTokens + (i % blockTokens));
+  const tokens = new Uint32Array(input_length);
+  for (let i = 0; i < input_length; i++) tokens[i] = hash_ids[Math.floor(i / blockTokens)]! * blockTokens + (i % blockTokens);
+  return tokens;
 }
 
 export interface TraceShape {
