@@ -129,7 +129,7 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
     });
   });
 
-  describe('kubectl exec', () => {
+  describe('kubectl exec and cp', () => {
     beforeAll(async () => {
       // The loopback map has no file view of its own: what a pod writes has to be in a volume.
       const main = {
@@ -189,10 +189,8 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
       client.kill('SIGKILL');
       await expect.poll(running, { timeout: 10_000 }).toBe('0');
     });
-  });
 
-  describe('kubectl cp', () => {
-    it('moves 20 MB in and out, byte for byte', async () => {
+    it('lets kubectl cp move 20 MB in and out, byte for byte', async () => {
       const bytes = randomBytes(20_000_000);
       const [there, back] = [path.join(stack.home, 'there'), path.join(stack.home, 'back')];
       writeFileSync(there, bytes);
@@ -250,6 +248,19 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
       expect(stdout).toContain('42');
       expect(code).toBe(0);
       expect((await stack.kubectl(['get', 'pod', 'debug'])).code).toBe(1);
+    });
+
+    it('-it is a shell in a terminal; its exit code is the exit code of kubectl', async () => {
+      const command = 'kubectl run term -it --rm --restart=Never --image=alpine -- sh';
+      const session = spawn('script', ['-qec', command, '/dev/null'], { env: stack.env, stdio: ['pipe', 'pipe', 'inherit'] });
+      let output = '';
+      session.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      const closed = new Promise((resolve) => session.once('close', resolve));
+      await expect.poll(() => output, { timeout: 20_000 }).toContain('try pressing enter');
+      session.stdin.write('echo $((40+2)); test -t 0 && echo terminal; exit 4\n');
+      expect(await closed).toBe(4);
+      expect(output).toMatch(/\b42\s+terminal\b/);
+      expect(output).not.toContain("couldn't attach");
     });
   });
 });

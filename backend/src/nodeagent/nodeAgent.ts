@@ -16,6 +16,7 @@ import { EgressServer } from './server/egressServer.ts';
 import { KubeletServer } from './server/kubeletServer.ts';
 import { ClaimProvisioner } from './storage/claimProvisioner.ts';
 import { ensureStorageClasses } from './storage/storageClasses.ts';
+import { sweepMemoryVolumes } from './volumes/memoryVolumes.ts';
 import { ServiceAccountTokens } from './volumes/serviceAccountToken.ts';
 
 /** All virtual nodes of this machine in one process, on one pod network. */
@@ -150,6 +151,7 @@ export class NodeAgent {
   async #clearLeftovers(folders: string[]): Promise<void> {
     const keep = new Set(this.#nodes.flatMap(({ pods }) => [...pods.workers].map((worker) => worker.uid)));
     await this.#podNet.sweep(keep);
+    await sweepMemoryVolumes(this.#config.layout.home, keep);
     for (const uid of folders) if (!keep.has(uid)) await removeRecord(this.#config.layout.pods, uid);
   }
 
@@ -170,6 +172,7 @@ export class NodeAgent {
   async #stop(): Promise<void> {
     await rm(path.join(this.#config.layout.run, 'node-agent.json'), { force: true });
     await Promise.all(this.#nodes.map(({ pods }) => pods.stop()));
+    await sweepMemoryVolumes(this.#config.layout.home, new Set());
     for (const close of this.#closers) await close();
     await Promise.all(this.#nodes.map(({ controller, server }) => Promise.all([controller.stop(), server.close()])));
     await this.#recorder.close();

@@ -20,7 +20,8 @@ export async function serveAttach({ process, log, stdinOnce }: AttachTarget, cli
   await Promise.race([ended, client.gone]);
   log.off('data', show);
   detach();
-  if (log.closed) client.finish(exitStatus((await process.exited).exitCode));
+  // As with a kubelet, the end of the container is a success of attach: the exit code is in the pod's status.
+  if (log.closed) client.finish(exitStatus(0));
 }
 
 function connectStdin(process: PodProcess, stdin: Readable | undefined, stdinOnce: boolean): () => void {

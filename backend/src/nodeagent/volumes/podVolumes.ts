@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { chmod, mkdir, realpath, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { KubeClient } from '../../kube/index.ts';
@@ -10,6 +9,7 @@ import type { BindMount } from '../podnet/podNet.ts';
 import { writeFilesAtomically } from './atomicFiles.ts';
 import { claimHostPath } from './claimVolume.ts';
 import { resolveHostPath } from './hostPathVolume.ts';
+import { memoryVolumesDir } from './memoryVolumes.ts';
 import { projectVolume } from './projection.ts';
 import type { ServiceAccountTokens } from './serviceAccountToken.ts';
 import { VolumeError } from './volumeError.ts';
@@ -64,18 +64,14 @@ export class PodVolumes {
   }
 
   async #emptyDir(volume: Volume): Promise<string> {
-    const dir =
-      volume.emptyDir?.medium === 'Memory' && existsSync('/dev/shm')
-        ? path.join(this.#memoryRoot, volume.name)
-        : path.join(this.#options.dir, 'volumes', volume.name);
+    const dir = path.join(volume.emptyDir?.medium === 'Memory' ? this.#memoryDir : path.join(this.#options.dir, 'volumes'), volume.name);
     await mkdir(dir, { recursive: true });
     await chmod(dir, 0o777);
     return dir;
   }
 
-  /** Memory volumes are on the machine's tmpfs, in a folder named after the pod's own. */
-  get #memoryRoot(): string {
-    return path.join('/dev/shm', `dynamo-labs-${path.basename(this.#options.dir)}`);
+  get #memoryDir(): string {
+    return path.join(memoryVolumesDir(this.#options.home), path.basename(this.#options.dir));
   }
 
   async #project(pod: Pod, volume: Volume): Promise<string | undefined> {
@@ -107,7 +103,7 @@ export class PodVolumes {
 
   async tearDown(uid: string): Promise<void> {
     this.#options.tokens.forget(uid);
-    await rm(this.#memoryRoot, { recursive: true, force: true });
+    await rm(this.#memoryDir, { recursive: true, force: true });
     await rm(path.join(this.#options.dir, 'volumes'), { recursive: true, force: true });
     this.#sources.clear();
   }

@@ -6,6 +6,7 @@ import { KubeClient } from '../../kube/index.ts';
 import type { Pod, Volume, VolumeMount } from '../pods/pod.ts';
 import { writeFilesAtomically } from './atomicFiles.ts';
 import { resolveHostPath } from './hostPathVolume.ts';
+import { memoryVolumesDir, sweepMemoryVolumes } from './memoryVolumes.ts';
 import { PodVolumes } from './podVolumes.ts';
 import { ServiceAccountTokens } from './serviceAccountToken.ts';
 
@@ -64,6 +65,15 @@ describe('hostPath', () => {
     const own = path.join(dir, 'volumes/pvc-1');
     expect(await resolveHostPath({ path: own, type: 'DirectoryOrCreate' }, dir)).toBe(own);
   });
+});
+
+test('memory volumes of pods that are gone are removed, and in the end their folder', async () => {
+  const memory = memoryVolumesDir(dir);
+  for (const uid of ['gone', 'kept']) mkdirSync(path.join(memory, uid, 'shm'), { recursive: true });
+  await sweepMemoryVolumes(dir, new Set(['kept']));
+  expect(readdirSync(memory)).toEqual(['kept']);
+  await sweepMemoryVolumes(dir, new Set());
+  expect(existsSync(memory)).toBe(false);
 });
 
 describe('mounts', () => {
