@@ -48,7 +48,10 @@ function parts(report: string, filter: string[]): TestPart[] {
   ];
   if (filter.length > 0) return servers.map((part) => ({ ...part, argv: [...part.argv, '--passWithNoTests'] }));
   return [
-    { name: 'types', argv: [process.execPath, bin('typescript', 'bin', 'tsc'), '-p', projectDir] },
+    ...['.', 'extension', 'labs/kit'].map((project) => ({
+      name: `types of ${project}`,
+      argv: [process.execPath, bin('typescript', 'bin', 'tsc'), '-p', project, '--noEmit'],
+    })),
     { name: 'lint', argv: [process.execPath, bin('oxlint', 'bin', 'oxlint'), '--type-aware'] },
     { name: 'labs: lint', argv: [process.execPath, path.join(projectDir, 'backend/src/cli/main.ts'), 'labs', 'lint'] },
     { name: 'labs: notebooks match their source', argv: [process.execPath, path.join(projectDir, 'labs/build.mjs'), '--check'] },
