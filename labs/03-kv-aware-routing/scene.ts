@@ -9,6 +9,8 @@ export const serviceName = 'vllm-kv-frontend-np';
 export const nodePort = 30200;
 export const model = 'Qwen/Qwen2.5-1.5B-Instruct';
 export const labLabel = { 'dynamo-labs.dev/lab': '03-kv-aware-routing' };
+/** Tokens of one KV block in this lab. */
+export const blockTokens = 16;
 /** Blocks that a shared beginning must fill to count: 4 × 16 tokens. */
 export const longPrefixBlocks = 4;
 
