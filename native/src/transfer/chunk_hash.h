@@ -1,0 +1,14 @@
+#pragma once
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace dynamo_labs::transfer {
+
+/** XXH3-64, seed 0, over the bytes. The fastest instruction set of this machine; all give the same value. */
+uint64_t hashBytes(const void* data, size_t bytes);
+/** The same over the pieces laid end to end. */
+uint64_t hashPieces(const iovec* pieces, size_t count);
+
+} // namespace dynamo_labs::transfer

@@ -1,0 +1,243 @@
+#include "connection.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "chunk_hash.h"
+#include "monotonic.h"
+#include "socket.h"
+
+namespace dynamo_labs::transfer {
+
+namespace {
+
+constexpr size_t kBudget = 2 << 20; // per wake-up: others get their turn
+constexpr size_t kMaxIov = 1024, kMaxFdsHeld = 8;
+thread_local uint8_t scratch[64 << 10];
+
+} // namespace
+
+Connection::Connection(Poller& poller, UniqueFd fd, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side)
+    : poller_(poller), fd_(std::move(fd)), handler_(handler), faults_(faults), side_(side), connecting_(!connected) {
+  watched_ = connecting_ ? EPOLLOUT : EPOLLIN;
+  poller_.add(fd_.get(), watched_, this);
+}
+
+Connection::~Connection() {
+  if (fd_.valid()) poller_.remove(fd_.get(), this);
+}
+
+void Connection::abandon() {
+  if (!fd_.valid()) return;
+  poller_.remove(fd_.get(), this);
+  fd_.reset();
+}
+
+void Connection::close(const Failure& why) {
+  if (!fd_.valid()) return;
+  abandon();
+  handler_.onClosed(*this, why);
+}
+
+void Connection::watch() {
+  if (!fd_.valid()) return;
+  const bool paused = paused_until_ > 0;
+  const uint32_t wanted = connecting_ ? uint32_t(EPOLLOUT) : (paused ? 0u : uint32_t(EPOLLIN)) | (!paused && (!out_.empty() || want_drain_) && !writes_ended_ ? uint32_t(EPOLLOUT) : 0u);
+  if (wanted == watched_) return;
+  watched_ = wanted;
+  poller_.change(fd_.get(), wanted, this);
+}
+
+void Connection::onReady(uint32_t events) {
+  if (!fd_.valid()) return;
+  if (connecting_) {
+    int err = 0;
+    socklen_t size = sizeof(err);
+    getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &err, &size);
+    if (err != 0) return close({Code::RemoteDisconnect, Phase::Connect, err, std::strerror(err)});
+    connecting_ = false;
+    handler_.onConnected(*this);
+  }
+  if (paused_until_ > 0 && (events & (EPOLLHUP | EPOLLERR)) == 0) return watch();
+  if (fd_.valid() && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) readSome();
+  if (fd_.valid() && (events & EPOLLOUT)) writeSome(true);
+  watch();
+}
+
+int64_t Connection::tick(int64_t now) {
+  if (!fd_.valid() || paused_until_ == 0) return kNever;
+  if (now < paused_until_) return paused_until_;
+  paused_until_ = 0;
+  watch();
+  return kNever;
+}
+
+void Connection::readSome() {
+  size_t budget = kBudget;
+  while (budget > 0 && fd_.valid() && paused_until_ == 0) {
+    iovec pieces[kMaxIov];
+    size_t count = 0, limit = budget;
+    if (!in_payload_) {
+      pieces[count++] = {header_bytes_.data() + header_got_, kHeaderBytes - header_got_};
+    } else if (discard_) {
+      pieces[count++] = {scratch, std::min(sizeof(scratch), header_.length - payload_got_)};
+    } else if (!scatter_) {
+      pieces[count++] = {payload_.data() + payload_got_, header_.length - payload_got_};
+    } else {
+      if (faults_) limit = faultLimit(header_.length - payload_got_);
+      size_t left = limit;
+      for (size_t i = target_at_; i < target_.size() && count < kMaxIov - 1 && left > 0; i++) {
+        const size_t skip = i == target_at_ ? target_offset_ : 0, take = std::min(target_[i].iov_len - skip, left);
+        pieces[count++] = {static_cast<uint8_t*>(target_[i].iov_base) + skip, take};
+        left -= take;
+      }
+      // The next frame's header rides along: one system call per chunk instead of two.
+      if (!faults_ && left == limit - (header_.length - payload_got_) && count < kMaxIov) pieces[count++] = {header_bytes_.data(), kHeaderBytes};
+      if (count == 0) {
+        carryOut();
+        continue;
+      }
+    }
+    const ssize_t got = receiveWithFds(fd_.get(), pieces, count, fds_);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return close({Code::RemoteDisconnect, Phase::Read, errno, std::strerror(errno)});
+    if (got == 0) return close({Code::RemoteDisconnect, Phase::Read, 0, "the peer closed the connection"});
+    if (fds_.size() > kMaxFdsHeld) return close({Code::Protocol, Phase::Read, 0, "descriptors that nobody asked for"});
+    budget -= std::min(budget, static_cast<size_t>(got));
+    if (!consume(static_cast<size_t>(got))) return;
+    if (due_) carryOut();
+  }
+}
+
+bool Connection::consume(size_t bytes) {
+  if (!in_payload_) {
+    header_got_ += bytes;
+    return header_got_ < kHeaderBytes || headerComplete();
+  }
+  const size_t of_payload = std::min(bytes, header_.length - payload_got_);
+  payload_got_ += of_payload;
+  if (scatter_ && !discard_) {
+    for (size_t left = of_payload; left > 0;) {
+      const size_t take = std::min(left, target_[target_at_].iov_len - target_offset_);
+      target_offset_ += take;
+      left -= take;
+      if (target_offset_ == target_[target_at_].iov_len) target_at_++, target_offset_ = 0;
+    }
+  }
+  if (payload_got_ < header_.length) return true;
+  if (!payloadComplete()) return false;
+  if (bytes == of_payload) return true;
+  header_got_ = bytes - of_payload;
+  return header_got_ < kHeaderBytes || headerComplete();
+}
+
+bool Connection::headerComplete() {
+  const FrameError error = decodeHeader(header_bytes_.data(), header_);
+  if (error != FrameError::None) return close({Code::Protocol, Phase::Read, 0, name(error)}), false;
+  header_got_ = payload_got_ = target_at_ = target_offset_ = 0;
+  in_payload_ = true;
+  discard_ = scatter_ = false;
+  target_.clear();
+  if (header_.type == FrameType::Data) {
+    scatter_ = true;
+    discard_ = !handler_.onDataTarget(*this, header_, target_);
+  } else {
+    payload_.resize(header_.length);
+  }
+  return fd_.valid() && (header_.length > 0 || payloadComplete());
+}
+
+bool Connection::payloadComplete() {
+  in_payload_ = false;
+  if (scatter_) {
+    const bool intact = discard_ || (header_.flags & kUnverified) != 0 || hashPieces(target_.data(), target_.size()) == header_.payload_hash;
+    handler_.onData(*this, header_, intact, discard_);
+  } else {
+    if (header_.length > 0 && hashBytes(payload_.data(), payload_.size()) != header_.payload_hash)
+      return close({Code::Protocol, Phase::Read, 0, "payload checksum of a control frame"}), false;
+    std::vector<UniqueFd> fds = std::move(fds_);
+    fds_.clear();
+    handler_.onFrame(*this, header_, payload_, std::move(fds));
+  }
+  return fd_.valid();
+}
+
+void Connection::discardCurrent(uint64_t transfer) {
+  if (in_payload_ && scatter_ && header_.transfer == transfer) discard_ = true;
+}
+
+void Connection::send(FrameHeader header, std::vector<uint8_t> payload, std::vector<int> fds) {
+  if (!fd_.valid()) return;
+  header.length = static_cast<uint32_t>(payload.size());
+  header.payload_hash = payload.empty() ? 0 : hashBytes(payload.data(), payload.size());
+  Out out;
+  encodeHeader(header, out.header.data());
+  out.total = kHeaderBytes + payload.size();
+  out.payload = std::move(payload);
+  out.fds = std::move(fds);
+  out_.push_back(std::move(out));
+  if (out_.size() == 1 && !connecting_) writeSome(false);
+  watch();
+}
+
+void Connection::sendPieces(const FrameHeader& header, std::vector<iovec> pieces, std::shared_ptr<const void> keep) {
+  if (!fd_.valid()) return;
+  Out out;
+  encodeHeader(header, out.header.data());
+  out.total = kHeaderBytes + header.length;
+  out.pieces = std::move(pieces);
+  out.keep = std::move(keep);
+  out.is_data = true;
+  out_.push_back(std::move(out));
+  watch();
+}
+
+void Connection::wantDrain() {
+  want_drain_ = true;
+  watch();
+}
+
+void Connection::writeSome(bool may_close) {
+  size_t budget = kBudget;
+  while (budget > 0 && fd_.valid() && paused_until_ == 0 && !writes_ended_) {
+    if (out_.empty()) {
+      if (!may_close) return;
+      want_drain_ = false;
+      handler_.onDrained(*this);
+      if (out_.empty()) return;
+    }
+    Out& out = out_.front();
+    const size_t limit = faults_ && out.is_data ? faultLimit(out.total - out.sent) : out.total - out.sent;
+    iovec pieces[kMaxIov];
+    size_t count = 0, skip = out.sent, left = limit;
+    const auto add = [&](void* data, size_t bytes) {
+      if (skip >= bytes) return void(skip -= bytes);
+      const size_t take = std::min(bytes - skip, left);
+      if (take > 0 && count < kMaxIov) pieces[count++] = {static_cast<uint8_t*>(data) + skip, take}, left -= take;
+      skip = 0;
+    };
+    add(out.header.data(), kHeaderBytes);
+    if (!out.payload.empty()) add(out.payload.data(), out.payload.size());
+    for (const iovec& piece : out.pieces) add(piece.iov_base, piece.iov_len);
+    if (count > 0) {
+      const ssize_t sent = sendWithFds(fd_.get(), pieces, count, out.fds);
+      if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+      if (sent < 0 && errno == EINTR) continue;
+      if (sent < 0 && !may_close) return void(writes_ended_ = true); // inside send(): reading will see the end and tell the handler
+      if (sent < 0) return close({Code::RemoteDisconnect, Phase::Read, errno, std::strerror(errno)});
+      out.fds.clear();
+      out.sent += static_cast<size_t>(sent);
+      budget -= std::min(budget, static_cast<size_t>(sent));
+      if (out.sent == out.total) out_.pop_front();
+    }
+    if (due_) carryOut();
+  }
+  if (out_.empty()) want_drain_ = true; // the turn is over, not the work
+}
+
+} // namespace dynamo_labs::transfer

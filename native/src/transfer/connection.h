@@ -1,0 +1,105 @@
+#pragma once
+#include <sys/uio.h>
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "fault_plan.h"
+#include "frame.h"
+#include "poller.h"
+#include "status.h"
+#include "unique_fd.h"
+
+namespace dynamo_labs::transfer {
+
+class Connection;
+
+/** The one who speaks the protocol over a connection. All calls come on the IO thread. */
+class ConnectionHandler {
+public:
+  virtual ~ConnectionHandler() = default;
+  virtual void onConnected(Connection&) {}
+  /** A whole frame; its payload hash was right. */
+  virtual void onFrame(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload, std::vector<UniqueFd> fds) = 0;
+  /** Where a Data payload goes; false = nobody wants it any more. */
+  virtual bool onDataTarget(Connection&, const FrameHeader&, std::vector<iovec>&) { return false; }
+  /** After the last byte. `intact`: its hash was right, or it was not asked to be verified. */
+  virtual void onData(Connection&, const FrameHeader&, bool /*intact*/, bool /*discarded*/) {}
+  /** Everything queued has been written: queue more if there is any. */
+  virtual void onDrained(Connection&) {}
+  /** The fault `expire` is due: every grant ends now. */
+  virtual void onExpireFault() {}
+  virtual void onClosed(Connection& connection, const Failure& why) = 0;
+};
+
+/** A non-blocking socket that carries frames. Owned by its handler; must not be deleted inside a callback (see `IoContext::bury`). IO thread only. */
+class Connection : public Pollable {
+public:
+  Connection(Poller& poller, UniqueFd fd, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  void send(FrameHeader header, std::vector<uint8_t> payload = {}, std::vector<int> fds = {});
+  /** `pieces` must stay valid while `keep` lives; `header.payload_hash` is the caller's. */
+  void sendPieces(const FrameHeader& header, std::vector<iovec> pieces, std::shared_ptr<const void> keep);
+  /** Bytes of the payload being received are dropped instead of being written to their target. */
+  void discardCurrent(uint64_t transfer);
+  void close(const Failure& why);
+  /** Ends without telling the handler. */
+  void abandon();
+  /** Resumes after a fault's pause; returns when to be called again. */
+  int64_t tick(int64_t now);
+  bool open() const { return fd_.valid(); }
+  /** There is something to send: onDrained will be called when the socket takes it. */
+  void wantDrain();
+  bool idle() const { return out_.empty(); }
+  void onReady(uint32_t events) override;
+
+private:
+  struct Out {
+    std::array<uint8_t, kHeaderBytes> header;
+    std::vector<uint8_t> payload;
+    std::vector<iovec> pieces;
+    std::shared_ptr<const void> keep;
+    std::vector<int> fds;
+    size_t sent = 0, total = 0;
+    bool is_data = false;
+  };
+  void readSome();
+  bool consume(size_t bytes);
+  bool headerComplete();
+  bool payloadComplete();
+  void writeSome(bool may_close);
+  void watch();
+  /** Bytes that may move now; carries out the fault that is due after them. */
+  size_t faultLimit(size_t bytes);
+  void carryOut();
+
+  Poller& poller_;
+  UniqueFd fd_;
+  ConnectionHandler& handler_;
+  FaultPlan* faults_;
+  FaultSide side_;
+  bool connecting_, writes_ended_ = false, want_drain_ = false;
+  uint32_t watched_ = 0;
+  const FaultSpec* due_ = nullptr;
+  int64_t paused_until_ = 0;
+  uint64_t rate_ = 0;
+
+  std::array<uint8_t, kHeaderBytes> header_bytes_;
+  size_t header_got_ = 0;
+  FrameHeader header_;
+  bool in_payload_ = false, scatter_ = false, discard_ = false;
+  std::vector<uint8_t> payload_;
+  std::vector<iovec> target_;
+  size_t target_at_ = 0;      // first piece that is not full
+  size_t target_offset_ = 0;  // bytes in it
+  size_t payload_got_ = 0;
+  std::vector<UniqueFd> fds_;
+  std::deque<Out> out_;
+};
+
+} // namespace dynamo_labs::transfer

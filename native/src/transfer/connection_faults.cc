@@ -1,0 +1,52 @@
+// What the fault decorator does to a stream of bytes. Without a plan none of this runs.
+#include <sys/socket.h>
+
+#include <csignal>
+
+#include "connection.h"
+#include "monotonic.h"
+
+namespace dynamo_labs::transfer {
+
+size_t Connection::faultLimit(size_t bytes) {
+  if (rate_ > 0) {
+    // Slices of 10 ms; the pause after each makes the rate.
+    bytes = std::min<size_t>(bytes, std::max<uint64_t>(rate_ / 100, 1));
+    paused_until_ = nowNs() + static_cast<int64_t>(bytes * 1'000'000'000 / rate_);
+  }
+  const FaultStep step = faults_->pass(side_, bytes);
+  due_ = step.fault;
+  return step.allowed;
+}
+
+void Connection::carryOut() {
+  const FaultSpec* fault = due_;
+  due_ = nullptr;
+  if (!fault || !fd_.valid()) return;
+  faults_->report(*fault);
+  switch (fault->kind) {
+  case FaultKind::Reset: {
+    const linger now{1, 0};
+    setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    return close({Code::RemoteDisconnect, Phase::Read, 0, "fault: reset"});
+  }
+  case FaultKind::Truncate: return close({Code::RemoteDisconnect, Phase::Read, 0, "fault: truncated"});
+  case FaultKind::HalfClose:
+    shutdown(fd_.get(), SHUT_WR);
+    writes_ended_ = true;
+    return watch();
+  case FaultKind::Stall: paused_until_ = nowNs() + fault->ms * kMs; return watch();
+  case FaultKind::Rate: rate_ = std::max<uint64_t>(fault->bytes_per_second, 1); return;
+  case FaultKind::Kill: kill(fault->pid > 0 ? static_cast<pid_t>(fault->pid) : getpid(), SIGKILL); return;
+  case FaultKind::Expire: return handler_.onExpireFault();
+  case FaultKind::Delay:
+  case FaultKind::Flip:
+  case FaultKind::Duplicate:
+  case FaultKind::Reorder:
+  case FaultKind::DropNotification:
+  case FaultKind::Refuse:
+  case FaultKind::WrongEpoch: return; // concern a whole frame; their place is where frames are made
+  }
+}
+
+} // namespace dynamo_labs::transfer

@@ -1,0 +1,175 @@
+#include "peer_link.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "byte_codec.h"
+#include "monotonic.h"
+
+namespace dynamo_labs::transfer {
+
+PeerLink::PeerLink(IoContext& io, PeerKey key, Address address) : io_(io), key_(std::move(key)), address_(std::move(address)) {}
+
+bool PeerLink::isFatal(Code code) const { return code == Code::Mismatch || code == Code::Unauthorized || code == Code::EpochMismatch || code == Code::NotSupported; }
+
+void PeerLink::add(std::shared_ptr<Transfer> transfer) {
+  transfer->transport = key_.kind;
+  transfers_[transfer->id] = transfer;
+  if (usesData()) turn_.push_back(transfer->id);
+  else detached_.push_back(transfer);
+  if (state_ == State::Idle) return connect();
+  if (state_ == State::Ready) start(transfer);
+}
+
+void PeerLink::push(std::shared_ptr<Transfer> transfer, std::vector<uint8_t> order) {
+  transfer->transport = key_.kind;
+  pushes_[transfer->id] = transfer;
+  push_orders_[transfer->id] = std::move(order);
+  if (state_ == State::Idle) return connect();
+  if (state_ == State::Ready) start(transfer);
+}
+
+void PeerLink::drop(const std::shared_ptr<Transfer>& transfer) {
+  transfers_.erase(transfer->id);
+  pushes_.erase(transfer->id);
+  push_orders_.erase(transfer->id);
+  std::erase(detached_, transfer);
+  if (data_.connection) data_.connection->discardCurrent(transfer->id);
+}
+
+void PeerLink::settle(const std::shared_ptr<Transfer>& transfer, Failure why) {
+  const std::shared_ptr<Transfer> kept = transfer; // drop() may free the caller's
+  drop(kept);
+  if (kept->stop(std::move(why))) io_.settle(kept);
+}
+
+bool PeerLink::open(Wire& wire, Failure& why) {
+  int err = 0;
+  UniqueFd fd = connectTo(address_, err);
+  if (!fd.valid()) {
+    why = {Code::RemoteDisconnect, Phase::Connect, err, std::strerror(err)};
+    return false;
+  }
+  wire = {};
+  FaultPlan* faults = &wire == &data_ ? io_.faults.get() : nullptr;
+  wire.connection = std::make_unique<Connection>(io_.poller, std::move(fd), err == 0, *this, faults, FaultSide::Read);
+  return true;
+}
+
+void PeerLink::connect() {
+  state_ = State::Connecting;
+  handshake_by_ = nowNs() + io_.options.handshake_ms * kMs;
+  for (const auto& [id, transfer] : transfers_) transfer->setPhase(Phase::Connect);
+  Failure why;
+  if (!open(control_, why) || (usesData() && !open(data_, why))) fail(why);
+}
+
+void PeerLink::close() {
+  for (Wire* wire : {&control_, &data_})
+    if (wire->connection) wire->connection->abandon();
+  for (auto& [pool, source] : maps_) *source.owner_lives = false;
+  maps_.clear();
+}
+
+void PeerLink::fail(const Failure& why) {
+  for (Wire* wire : {&control_, &data_}) {
+    if (!wire->connection) continue;
+    wire->connection->abandon();
+    io_.bury(std::move(wire->connection));
+    *wire = {};
+  }
+  for (auto& [pool, source] : maps_) *source.owner_lives = false;
+  maps_.clear();
+  io_.outstanding -= outstanding_bytes_;
+  outstanding_bytes_ = 0;
+  outstanding_.clear();
+  turn_.clear();
+  const bool was_up = state_ == State::Ready;
+  // A socket file that nobody listens on any more: the owner's process is gone. Over TCP the same is believed after a second try.
+  const bool gone = why.phase == Phase::Connect && was_ready_ && (why.err == ECONNREFUSED || why.err == ENOENT) && (address_.is_unix || failures_ > 1);
+  failures_ = was_up ? 0 : failures_ + 1;
+  retry_at_ = nowNs() + (std::min<int64_t>(5 << std::min(failures_, 6u), 300) + static_cast<int64_t>(jitter_() % 5)) * kMs;
+  state_ = State::Waiting;
+  if (was_up && address_.is_unix) retry_at_ = nowNs();
+  const Transfers reads = transfers_, pushes = pushes_; // settling and rerouting change them
+  for (const auto& [id, transfer] : reads) {
+    transfer->attempts++;
+    if (was_up) transfer->retries++, io_.metrics.retries++, transfer->timeline.add("disconnected", why.message);
+    if (usesData()) {
+      for (uint8_t& chunk : transfer->states)
+        if (chunk == Transfer::Asked) chunk = Transfer::Missing;
+      transfer->cursor = 0;
+    }
+    if (isFatal(why.code)) settle(transfer, why);
+    else if (gone) settle(transfer, {Code::RemoteDisconnect, Phase::Read, why.err, "the owner is gone"});
+    else if (transfer->attempts > io_.options.max_attempts || (!was_ready_ && transfer->transport_at + 1 < transfer->spec.transports.size())) {
+      if (usesData() || std::find(detached_.begin(), detached_.end(), transfer) != detached_.end()) {
+        drop(transfer);
+        io_.reroute(transfer, why);
+      }
+    } else if (usesData()) turn_.push_back(id);
+  }
+  for (const auto& [id, transfer] : pushes)
+    if (was_up || isFatal(why.code) || gone || ++transfer->attempts > io_.options.max_attempts) settle(transfer, why);
+  if (transfers_.empty() && pushes_.empty() && (notices_.empty() || gone || failures_ > io_.options.max_attempts)) {
+    notices_.clear();
+    state_ = State::Idle;
+  }
+}
+
+void PeerLink::onClosed(Connection& connection, const Failure& why) {
+  Failure seen = why;
+  if (!wireOf(connection).welcome && seen.phase != Phase::Connect) seen.phase = Phase::Handshake;
+  fail(seen);
+}
+
+int64_t PeerLink::tick(int64_t now) {
+  int64_t due = kNever;
+  for (Wire* wire : {&control_, &data_})
+    if (wire->connection) due = std::min(due, wire->connection->tick(now));
+  if (state_ == State::Waiting) {
+    if (now < retry_at_) return std::min(due, retry_at_);
+    connect();
+  }
+  if (state_ == State::Connecting) {
+    if (now >= handshake_by_) fail({Code::RemoteDisconnect, Phase::Handshake, ETIMEDOUT, "no answer to the handshake"});
+    else due = std::min(due, handshake_by_);
+  }
+  if (state_ != State::Ready) return state_ == State::Waiting ? std::min(due, retry_at_) : due;
+  for (auto& [sequence, notice] : notices_) {
+    if (now >= notice.resend_at) sendNotice(sequence, notice);
+    due = std::min(due, notice.resend_at);
+  }
+  if (transfers_.empty()) return due;
+  if (now >= renew_at_) {
+    renew_at_ = now + 250 * kMs;
+    for (const auto& [id, transfer] : transfers_) {
+      FrameHeader header;
+      header.type = FrameType::Renew;
+      header.aux = transfer->spec.grant.id;
+      control_.connection->send(header);
+    }
+  }
+  return std::min(due, renew_at_);
+}
+
+void PeerLink::notify(const std::string& payload, uint64_t released_grant) {
+  const uint32_t sequence = io_.next_notice++;
+  Notice& notice = notices_[sequence] = {payload, released_grant, nowNs()};
+  if (!payload.empty()) io_.metrics.notifications_sent++;
+  if (state_ == State::Ready) sendNotice(sequence, notice);
+  else if (state_ == State::Idle) connect();
+}
+
+void PeerLink::sendNotice(uint32_t sequence, Notice& notice) {
+  notice.resend_at = nowNs() + 300 * kMs * ++notice.tries;
+  if (io_.faults && io_.faults->take(FaultKind::DropNotification, FaultSide::Read)) return;
+  FrameHeader header;
+  header.type = FrameType::Notify;
+  header.sequence = sequence;
+  header.aux = notice.grant;
+  control_.connection->send(header, {notice.payload.begin(), notice.payload.end()});
+}
+
+} // namespace dynamo_labs::transfer

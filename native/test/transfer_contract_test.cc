@@ -1,0 +1,214 @@
+// What every transport must do, run over each of them: the same cases, the same expectations.
+#include <algorithm>
+#include <thread>
+
+#include "transfer/agent_fixture.h"
+
+using namespace dynamo_labs::transfer;
+
+namespace {
+
+constexpr uint64_t kBlock = 16 << 10, kBlocks = 512;
+
+struct Pair {
+  TestAgent owner, reader;
+  std::shared_ptr<Pool> from, to;
+  explicit Pair(AgentOptions owner_options = optionsFor("owner", true), AgentOptions reader_options = optionsFor("reader", true))
+      : owner(owner_options), reader(reader_options) {
+    from = owner.agent.createPool(kBlock * kBlocks, kBlock, true);
+    to = reader.agent.createPool(kBlock * kBlocks, kBlock, true);
+    fillRandom(*from, 7);
+  }
+  GrantRef grantAll(uint32_t readers = 0, int64_t lease_ms = 30'000, bool writable = false, const std::shared_ptr<Pool>& pool = nullptr) {
+    GrantSpec spec;
+    spec.ranges = {{0, kBlock * kBlocks}};
+    spec.readers = readers;
+    spec.lease_ms = lease_ms;
+    spec.writable = writable;
+    GrantRef ref;
+    CHECK((pool ? reader : owner).agent.grant(pool ? pool : from, spec, ref).ok());
+    return ref;
+  }
+};
+
+std::vector<Piece> shuffled(uint64_t piece, uint64_t count, uint64_t seed) {
+  std::vector<uint64_t> remote(kBlock * kBlocks / piece), local(remote.size());
+  for (uint64_t i = 0; i < remote.size(); i++) remote[i] = local[i] = i * piece;
+  std::mt19937_64 random(seed);
+  std::shuffle(remote.begin(), remote.end(), random);
+  std::shuffle(local.begin(), local.end(), random);
+  std::vector<Piece> pieces;
+  for (uint64_t i = 0; i < std::min<uint64_t>(count, remote.size()); i++) pieces.push_back({remote[i], local[i], piece});
+  return pieces;
+}
+
+void readsExactly(const TransportCase& over) {
+  Pair pair;
+  const GrantRef grant = pair.grantAll();
+  const std::vector<std::vector<Piece>> lists = {
+      {{0, 0, kBlock * kBlocks}}, shuffled(kBlock, 512, 1), shuffled(4096, 2048, 2), {{1, 4097, 70'001}, {kBlock * 3 + 5, 100'003, 1}, {9, 99, 0}}, {{5, 5, 0}}, {}};
+  for (const auto& pieces : lists) {
+    for (const bool verify : {true, false}) {
+      std::memset(pair.to->data(), 0xee, pair.to->bytes());
+      ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, pieces);
+      spec.verify = verify;
+      spec.release = false;
+      const TransferResult result = pair.reader.settled(pair.reader.agent.read(spec, nullptr));
+      CHECK(result.failure.ok() && sameBytes(*pair.from, *pair.to, pieces));
+      CHECK(result.bytes_done == result.bytes && (result.bytes == 0 || result.transport == over.kind));
+    }
+  }
+}
+
+void refusesWhatIsNotGranted(const TransportCase& over) {
+  Pair pair;
+  GrantSpec some;
+  some.ranges = {{0, kBlock}};
+  GrantRef ref;
+  CHECK(pair.owner.agent.grant(pair.from, some, ref).ok());
+  GrantRef unknown = ref;
+  unknown.id += 1000;
+  CHECK(pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, unknown, pair.to, {{0, 0, kBlock}}), nullptr)).failure.code == Code::Expired);
+  if (over.kind != TransportKind::Shm) { // a mapped pool is read whole by whoever holds the token
+    const TransferResult outside = pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, ref, pair.to, {{kBlock, 0, kBlock}}), nullptr));
+    CHECK(outside.failure.code == Code::InvalidParam);
+  }
+  GrantSpec beyond;
+  beyond.ranges = {{kBlock * kBlocks, 1}};
+  CHECK(pair.owner.agent.grant(pair.from, beyond, ref).code == Code::InvalidParam);
+}
+
+void endsWithItsGrant(const TransportCase& over) {
+  Pair pair;
+  const GrantRef revoked = pair.grantAll();
+  CHECK(pair.owner.agent.revoke(revoked.id));
+  CHECK(pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, revoked, pair.to, {{0, 0, kBlock}}), nullptr)).failure.code == Code::Expired);
+  const GrantRef reused = pair.grantAll();
+  pair.from->withdraw(3, 1);
+  ReadSpec spec = readSpec(pair.owner, over, reused, pair.to, {{kBlock * 3, 0, kBlock}});
+  spec.release = false;
+  CHECK(pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.code == Code::Expired);
+  spec.pieces = {{kBlock * 4, 0, kBlock}};
+  CHECK(pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.ok());
+  const GrantRef idle = pair.grantAll(1, 60);
+  const auto ended = pair.owner.wait<GrantReport>([&](const GrantReport& report) { return report.ref.id == idle.id; });
+  CHECK(ended && ended->end == GrantEnd::ExpiredNeverAsked);
+  CHECK(pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, idle, pair.to, {{0, 0, kBlock}}), nullptr)).failure.code == Code::Expired);
+}
+
+void releasesAndNotifies(const TransportCase& over) {
+  Pair pair;
+  const GrantRef grant = pair.grantAll(1);
+  ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, {{0, 0, kBlock}});
+  spec.notification = "request-1:done";
+  CHECK(pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.ok());
+  const auto heard = pair.owner.notification();
+  CHECK(heard && heard->payload == "request-1:done" && heard->from == "reader");
+  const auto ended = pair.owner.wait<GrantReport>([](const GrantReport&) { return true; });
+  CHECK(ended && ended->end == GrantEnd::Released && ended->releases == 1);
+  pair.reader.agent.notify("owner", 0, spec.addresses, "alone");
+  const auto alone = pair.owner.notification();
+  CHECK(alone && alone->payload == "alone");
+}
+
+void settlesByDeadlineAndOnCancel(const TransportCase& over) {
+  AgentOptions slow = optionsFor("reader", false);
+  slow.faults = {{FaultKind::Stall, FaultSide::Read, 100'000, 0, 1, 60'000, 0, 0}};
+  for (const bool cancel : {false, true}) {
+    Pair pair(optionsFor("owner", true), slow);
+    ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBlock * kBlocks}});
+    spec.deadline_ms = cancel ? 30'000 : 200;
+    const int64_t start = nowNs();
+    const uint64_t id = pair.reader.agent.read(spec, nullptr);
+    if (cancel) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      pair.reader.agent.cancel(id);
+    }
+    const TransferResult result = pair.reader.settled(id);
+    CHECK(result.failure.code == (cancel ? Code::Canceled : Code::Deadline) && result.bytes_done < result.bytes);
+    CHECK(nowNs() - start < (spec.deadline_ms + 1000) * kMs);
+    CHECK(pair.reader.agent.faultReports().size() == 1);
+  }
+}
+
+void resumesWhatIsMissing(const TransportCase& over) {
+  AgentOptions broken = optionsFor("reader", false);
+  broken.faults = {{FaultKind::Reset, FaultSide::Read, 3'000'001, 0, 2, 0, 0, 0}, {FaultKind::Flip, FaultSide::Read, 500'000, 0, 1, 0, 0, 0}};
+  AgentOptions lying = optionsFor("owner", true);
+  lying.faults = {{FaultKind::Flip, FaultSide::Serve, 1'000'000, 0, 2, 0, 0, 0}, {FaultKind::Duplicate, FaultSide::Serve, 600'000, 0, 2, 0, 0, 0},
+                  {FaultKind::Reorder, FaultSide::Serve, 800'000, 0, 2, 0, 0, 0}, {FaultKind::Truncate, FaultSide::Serve, 6'000'000, 0, 1, 0, 0, 0}};
+  Pair pair(lying, broken);
+  const std::vector<Piece> pieces = shuffled(kBlock, 512, 3);
+  const TransferResult result = pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, pair.grantAll(), pair.to, pieces), nullptr));
+  CHECK(result.failure.ok() && sameBytes(*pair.from, *pair.to, pieces));
+  CHECK(result.retries >= 2 && result.checksum_failures >= 1 && result.resumed_bytes > 0 && result.resumed_bytes < 2 * result.bytes);
+}
+
+void pushesAndNotifies(const TransportCase& over) {
+  Pair pair;
+  WriteSpec spec;
+  spec.peer = "reader";
+  spec.peer_epoch = pair.reader.agent.identity().epoch;
+  spec.addresses = onlyWith(pair.reader.agent.metadata().addresses, over.prefix);
+  spec.transports = {over.kind};
+  spec.local = pair.from;
+  spec.pieces = {{kBlock, kBlock * 2, kBlock * 5}};
+  spec.notification = "pushed";
+  spec.target = pair.grantAll(0, 30'000, false, pair.to);
+  CHECK(pair.owner.settled(pair.owner.agent.write(spec)).failure.code == Code::InvalidParam); // not writable
+  spec.target = pair.grantAll(0, 30'000, true, pair.to);
+  const TransferResult result = pair.owner.settled(pair.owner.agent.write(spec));
+  CHECK(result.failure.ok() && std::memcmp(pair.to->data() + kBlock, pair.from->data() + kBlock * 2, kBlock * 5) == 0);
+  const auto heard = pair.reader.notification();
+  CHECK(heard && heard->payload == "pushed" && heard->from == "owner");
+}
+
+void noticesDeathOfTheOwner(const TransportCase& over) {
+  auto owner = std::make_unique<TestAgent>(optionsFor("owner", true));
+  TestAgent reader(optionsFor("reader", false));
+  const auto from = owner->agent.createPool(kBlock * 4, kBlock, true), to = reader.agent.createPool(kBlock * 4, kBlock, true);
+  GrantSpec all;
+  all.ranges = {{0, kBlock * 4}};
+  all.readers = 0;
+  GrantRef grant;
+  CHECK(owner->agent.grant(from, all, grant).ok());
+  ReadSpec spec = readSpec(*owner, over, grant, to, {{0, 0, kBlock}});
+  spec.release = false;
+  CHECK(reader.settled(reader.agent.read(spec, nullptr)).failure.ok());
+  owner.reset();
+  const TransferResult result = reader.settled(reader.agent.read(spec, nullptr));
+  CHECK(result.failure.code == Code::RemoteDisconnect || result.failure.code == Code::Expired);
+}
+
+void checksIdentity(const TransportCase& over) {
+  const auto attempt = [&](AgentOptions reader, uint64_t epoch_change) {
+    Pair pair(optionsFor("owner", true), reader);
+    ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBlock}});
+    spec.peer_epoch ^= epoch_change;
+    return pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.code;
+  };
+  AgentOptions stranger = optionsFor("reader", false), other_model = optionsFor("reader", false);
+  stranger.token = "guess";
+  other_model.fingerprint = "another model";
+  CHECK(attempt(stranger, 0) == Code::Unauthorized);
+  CHECK(attempt(other_model, 0) == Code::Mismatch);
+  CHECK(attempt(optionsFor("reader", false), 2) == Code::EpochMismatch);
+}
+
+} // namespace
+
+int main() {
+  for (const TransportCase& over : kTransports) {
+    readsExactly(over);
+    refusesWhatIsNotGranted(over);
+    endsWithItsGrant(over);
+    releasesAndNotifies(over);
+    settlesByDeadlineAndOnCancel(over);
+    resumesWhatIsMissing(over);
+    pushesAndNotifies(over);
+    noticesDeathOfTheOwner(over);
+    checksIdentity(over);
+    std::printf("%s ok\n", over.label);
+    std::fflush(stdout);
+  }
+}
