@@ -50,7 +50,10 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
 /** The tokens that a request stands for: every id is text of its own. */
 export function traceTokens({ hash_ids, input_length }: TraceRequest, blockTokens: number): Uint32Array {
   const tokens = new Uint32Array(input_length);
-  for (let i = 0; i < input_length; i++) tokens[i] = hash_ids[Math.floor(i / blockTokens)]! * blockTokens + (i % blockTokens);
+  for (let block = 0, at = 0; at < input_length; block++) {
+    const end = Math.min(at + blockTokens, input_length);
+    for (let token = hash_ids[block]! * blockTokens; at < end; at++, token++) tokens[at] = token;
+  }
   return tokens;
 }
 

@@ -3,6 +3,7 @@ import type { CostFormulaName } from '../costFormula.ts';
 import { KvRouter } from '../kvRouter.ts';
 import type { RouterKernels } from '../routerKernels.ts';
 import { TYPESCRIPT_KERNELS } from '../routerKernels.ts';
+import { BlockNames } from './blockNames.ts';
 import { traceTokens, type TraceRequest } from './mooncakeTrace.ts';
 import { SimulatedWorker, type WorkerShape } from './simulatedWorker.ts';
 
@@ -59,11 +60,12 @@ export function simulate({
     ...(weights ? { weights } : {}),
   });
   router.setWorkers(Array.from({ length: count }, (_, i) => ({ workerId: BigInt(i) })));
+  const names = new BlockNames();
   const eventIds = new Array<number>(count).fill(0);
   const workers = Array.from(
     { length: count },
     (_, worker) =>
-      new SimulatedWorker(shape, (data) => {
+      new SimulatedWorker(shape, names, (data) => {
         router.applyEvent({ workerId: BigInt(worker), storageTier: 'device', event: { eventId: eventIds[worker]!++, dpRank: 0, data } });
       }),
   );
@@ -101,7 +103,7 @@ export function simulate({
     const worker = Number(router.route({ requestId: id, model: 'trace', tokens }).chosen.worker_id);
     const { input_length: inputTokens, output_length: outputTokens, timestamp: arrival } = request;
     const hashes = kernels.hashBlocks(tokens, shape.blockSize, {});
-    if (!workers[worker]!.add({ id, inputTokens, outputTokens, ...hashes })) {
+    if (!workers[worker]!.add({ id, inputTokens, outputTokens, ...hashes, blocks: names.numbersOf(hashes.sequence) })) {
       router.free(id);
       simulation.refused++;
       return;

@@ -1,4 +1,5 @@
 import type { KvCacheEventData } from '../../protocol/index.ts';
+import type { BlockNames } from './blockNames.ts';
 import type { SimulatedRequest } from './simulatedWorker.ts';
 
 interface Holding {
@@ -13,15 +14,17 @@ interface Holding {
 export class SimulatedCache {
   readonly #capacity: number;
   readonly #publish: (event: KvCacheEventData) => void;
-  /** Sequence hash → requests that use the block. */
-  readonly #users = new Map<bigint, number>();
+  readonly #names: BlockNames;
+  /** Block → requests that use it. */
+  readonly #users = new Map<number, number>();
   /** Cached blocks that nobody uses, least recently used first. */
-  readonly #unused = new Set<bigint>();
+  readonly #unused = new Set<number>();
   readonly #holdings = new Map<string, Holding>();
   #ownBlocks = 0;
 
-  constructor(capacity: number, publish: (event: KvCacheEventData) => void) {
+  constructor(capacity: number, names: BlockNames, publish: (event: KvCacheEventData) => void) {
     this.#capacity = capacity;
+    this.#names = names;
     this.#publish = publish;
   }
 
@@ -32,13 +35,17 @@ export class SimulatedCache {
 
   /** Sets aside what a request needs; returns how many leading blocks are cached, or `undefined` when there is no room. */
   acquire(request: SimulatedRequest, blocks: number): number | undefined {
+    const path = request.blocks;
     let shared = 0;
-    while (shared < request.sequence.length && this.#isCached(request.sequence[shared]!)) shared++;
-    const revived = request.sequence.subarray(0, shared).reduce((count, block) => count + (this.#unused.has(block) ? 1 : 0), 0);
+    let revived = 0;
+    for (; shared < path.length; shared++) {
+      if (this.#unused.has(path[shared]!)) revived++;
+      else if (!this.#users.has(path[shared]!)) break;
+    }
     const own = blocks - shared;
     const free = this.#capacity - this.usedBlocks - this.#unused.size;
     if (own > free + this.#unused.size - revived) return undefined;
-    for (const block of request.sequence.subarray(0, shared)) this.#use(block);
+    for (let i = 0; i < shared; i++) this.#use(path[i]!);
     this.#evict(own - free);
     this.#ownBlocks += own;
     this.#holdings.set(request.id, { request, shared, own });
@@ -51,16 +58,19 @@ export class SimulatedCache {
     if (!holding || blocks <= holding.shared) return;
     const { request, shared: from } = holding;
     const stored = [];
-    for (let i = from; i < Math.min(blocks, request.sequence.length); i++) {
-      const block = request.sequence[i]!;
-      if (!this.#isCached(block)) stored.push({ blockHash: block, tokensHash: request.local[i]! });
+    let first = 0;
+    for (let i = from; i < Math.min(blocks, request.blocks.length); i++) {
+      const block = request.blocks[i]!;
+      if (!this.#isCached(block)) {
+        // A request that computes the same prompt at the same time may have stored a part already.
+        if (stored.length === 0) first = i;
+        stored.push({ blockHash: request.sequence[i]!, tokensHash: request.local[i]! });
+      }
       this.#use(block);
       holding.shared++;
       holding.own--;
       this.#ownBlocks--;
     }
-    // A request that computes the same prompt at the same time may have stored a part already, so the parent is that of the first new one.
-    const first = stored[0] ? request.sequence.indexOf(stored[0].blockHash) : 0;
     if (stored.length > 0) this.#publish({ type: 'stored', ...(first > 0 ? { parentHash: request.sequence[first - 1]! } : {}), blocks: stored });
   }
 
@@ -71,7 +81,7 @@ export class SimulatedCache {
     this.#holdings.delete(id);
     this.#ownBlocks -= holding.own;
     for (let i = holding.shared - 1; i >= 0; i--) {
-      const block = holding.request.sequence[i]!;
+      const block = holding.request.blocks[i]!;
       const users = this.#users.get(block)! - 1;
       if (users > 0) this.#users.set(block, users);
       else {
@@ -81,22 +91,22 @@ export class SimulatedCache {
     }
   }
 
-  #isCached(block: bigint): boolean {
+  #isCached(block: number): boolean {
     return this.#users.has(block) || this.#unused.has(block);
   }
 
-  #use(block: bigint): void {
+  #use(block: number): void {
     this.#unused.delete(block);
     this.#users.set(block, (this.#users.get(block) ?? 0) + 1);
   }
 
   #evict(count: number): void {
-    const evicted: bigint[] = [];
+    const evicted: number[] = [];
     for (const block of this.#unused) {
       if (evicted.length >= count) break;
       evicted.push(block);
     }
     for (const block of evicted) this.#unused.delete(block);
-    if (evicted.length > 0) this.#publish({ type: 'removed', blockHashes: evicted });
+    if (evicted.length > 0) this.#publish({ type: 'removed', blockHashes: evicted.map((block) => this.#names.hashOf(block)) });
   }
 }

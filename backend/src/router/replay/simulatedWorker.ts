@@ -1,5 +1,6 @@
 import type { KvCacheEventData } from '../../protocol/index.ts';
 import type { BlockHashes } from '../routerKernels.ts';
+import type { BlockNames } from './blockNames.ts';
 import { SimulatedCache } from './simulatedCache.ts';
 
 export interface WorkerShape {
@@ -15,6 +16,8 @@ export interface SimulatedRequest extends BlockHashes {
   id: string;
   inputTokens: number;
   outputTokens: number;
+  /** The prompt's full blocks, as `BlockNames` calls them. */
+  blocks: Int32Array;
 }
 
 /** What happened to a request at the end of one step. */
@@ -44,9 +47,9 @@ export class SimulatedWorker {
   readonly #waiting: SimulatedRequest[] = [];
   #running: Sequence[] = [];
 
-  constructor(shape: WorkerShape, publish: (event: KvCacheEventData) => void) {
+  constructor(shape: WorkerShape, names: BlockNames, publish: (event: KvCacheEventData) => void) {
     this.#shape = shape;
-    this.cache = new SimulatedCache(shape.blocks, publish);
+    this.cache = new SimulatedCache(shape.blocks, names, publish);
   }
 
   get idle(): boolean {
