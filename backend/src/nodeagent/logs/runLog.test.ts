@@ -23,6 +23,24 @@ function logOf(...chunks: string[]): RunLog {
   return log;
 }
 
+test('a client that comes late gets what was written, with unfinished and over-long lines as they were', () => {
+  const log = new RunLog({ dir, run: 0 });
+  const text = `one\n\n${'x'.repeat(40_000)}\n# `;
+  log.append('stdout', Buffer.from(text));
+  log.append('stderr', Buffer.from('bad F \n'));
+  const both = (stream: string): string =>
+    Buffer.concat(
+      log
+        .written()
+        .filter(([from]) => from === stream)
+        .map(([, bytes]) => bytes),
+    ).toString();
+  expect([both('stdout'), both('stderr')]).toEqual([text, 'bad F \n']);
+  log.close();
+  expect([both('stdout'), both('stderr')]).toEqual([text, 'bad F \n']);
+  expect(logOf('y'.repeat(99) + '\n', 'z'.repeat(300_000)).written()).toEqual([]);
+});
+
 test('lines are cut at newlines, at 16 KiB, and at the end', () => {
   const long = Buffer.alloc(40_000, 97);
   expect(splitLines(Buffer.from('a\nb\nc'), false)).toMatchObject({ used: 4 });

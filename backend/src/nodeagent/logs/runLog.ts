@@ -87,11 +87,30 @@ export class RunLog extends EventEmitter<{ line: []; data: [LogStream, Buffer]; 
     this.#write(stream, lines);
   }
 
+  /** What the program has written so far, in order and as it was written; nothing where that is more than 256 KiB. */
+  written(): [LogStream, Buffer][] {
+    if (this.#position.log > chunkBytes) return [];
+    const pieces: [LogStream, Buffer][] = [];
+    const log = readFileSync(this.file);
+    for (let at = 0; at < log.length;) {
+      const end = log.indexOf(10, at);
+      const [, stream, tag] = log.toString('latin1', at, at + 48).split(' ', 3) as [string, LogStream, string];
+      const text = log.indexOf(` ${tag} `, at) + 3;
+      pieces.push([stream, log.subarray(text, tag === 'F' ? end + 1 : end)]);
+      at = end + 1;
+    }
+    for (const stream of ['stdout', 'stderr'] as const) if (this.#rest[stream].length > 0) pieces.push([stream, this.#rest[stream]]);
+    return pieces;
+  }
+
   /** Takes in what is left and ends the log. */
   close(): void {
     if (this.closed) return;
     if (this.#poll !== undefined) this.#catchUp(true);
-    for (const stream of ['stdout', 'stderr'] as const) this.#write(stream, splitLines(this.#rest[stream], true).lines);
+    for (const stream of ['stdout', 'stderr'] as const) {
+      this.#write(stream, splitLines(this.#rest[stream], true).lines);
+      this.#rest[stream] = Buffer.alloc(0);
+    }
     this.closed = true;
     this.#watcher?.close();
     clearInterval(this.#poll);

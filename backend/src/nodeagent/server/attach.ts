@@ -10,9 +10,18 @@ export interface AttachTarget {
   stdinOnce: boolean;
 }
 
-/** Connects a client with a container's own program: its output from now on, and its stdin where it has one. */
+/** Logs whose container had its client. */
+const attached = new WeakSet<RunLog>();
+
+/**
+ * Connects a client with a container's own program: its output from now on, and its stdin where it has one. The first
+ * client of a `stdinOnce` container (`kubectl run -i`) also gets what was written before it came: kubectl attaches only
+ * after it has seen the pod run, and a short program would have said everything by then.
+ */
 export async function serveAttach({ process, log, stdinOnce }: AttachTarget, client: RemoteStreams): Promise<void> {
   const show = (stream: LogStream, bytes: Buffer): void => void (stream === 'stdout' ? client.stdout : (client.stderr ?? client.stdout))?.write(bytes);
+  if (stdinOnce && !attached.has(log)) for (const [stream, bytes] of log.written()) show(stream, bytes);
+  attached.add(log);
   log.on('data', show);
   const detach = connectStdin(process, client.stdin, stdinOnce);
   client.onResize((columns, rows) => process.resize?.(columns, rows));
