@@ -164,7 +164,7 @@ export class ContainerRunner {
       this.#probes.abort();
       await Promise.race([Promise.all(drained), new Promise((resolve) => setTimeout(resolve, 1_000).unref())]);
       log.close();
-      const message = await this.#terminationMessage(log, exitCode);
+      const message = await this.#terminationMessage(log, exitCode).catch(() => undefined);
       this.#process = undefined;
       this.#log = undefined;
       this.#ending = undefined;

@@ -14,6 +14,7 @@ import { podStatus } from './podStatus.ts';
 import { StatusWriter } from './statusWriter.ts';
 
 const setupRetry = { initialMs: 500, maxMs: 10_000 };
+const troubleRetryMs = 1_000;
 /** A forced deletion or the end of the agent leaves containers this long. */
 const hurriedGraceMs = 2_000;
 
@@ -51,7 +52,7 @@ export class PodWorker implements RunnerHost {
       facts: { nodeName: context.nodeName, hostIP: context.hostIP, podIP: this.#state.ip ?? '', allocatable: context.allocatable },
     });
     this.removed = this.#removed.promise;
-    this.#step = (record === undefined ? this.#begin() : this.#takeOver()).finally(() => {
+    this.#step = (record === undefined ? this.#begin() : this.#takeOver()).catch(this.#troubled).finally(() => {
       this.#step = undefined;
       this.#kick();
     });
@@ -104,7 +105,9 @@ export class PodWorker implements RunnerHost {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearTimeout(this.#timer);
-    await this.#step;
+    // A step that waits for an API server that is gone must not hold up the end.
+    await Promise.race([this.#step, sleep(hurriedGraceMs)]);
+    clearTimeout(this.#timer);
     const alive = [...this.#runners.values()].flatMap((runner) => (runner.process === undefined ? [] : [runner.process.exited]));
     for (const runner of this.#runners.values()) {
       runner.kill({ graceMs: hurriedGraceMs });
@@ -192,11 +195,20 @@ export class PodWorker implements RunnerHost {
   #kick(): void {
     if (this.#stopping) return;
     this.#again = true;
-    this.#step ??= this.#run().finally(() => {
-      this.#step = undefined;
-      if (this.#again) this.#kick();
-    });
+    this.#step ??= this.#run()
+      .catch(this.#troubled)
+      .finally(() => {
+        this.#step = undefined;
+        if (this.#again) this.#kick();
+      });
   }
+
+  /** What no plan foresees (a full disk, a helper that died): said once per occurrence, and tried again. */
+  readonly #troubled = (error: unknown): void => {
+    this.context.log.warn(`pod ${this.pod.metadata.namespace}/${this.pod.metadata.name}`, error);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#wake(), troubleRetryMs);
+  };
 
   async #run(): Promise<void> {
     while (this.#again && !this.#stopping) {
@@ -261,7 +273,8 @@ export class PodWorker implements RunnerHost {
   async #remove(): Promise<void> {
     await this.#status.flush();
     this.#status.stop();
-    if (!this.#vanished) await this.#deleteObject();
+    await this.#deleteObject();
+    if (this.#stopping) return;
     await this.volumes.tearDown(this.uid);
     this.context.images.forget(this.uid);
     await removeRecord(this.context.podsDir, this.uid);
@@ -271,7 +284,7 @@ export class PodWorker implements RunnerHost {
 
   async #deleteObject(): Promise<void> {
     const { name, namespace } = this.pod.metadata;
-    for (let waitMs = 100; !this.#vanished; waitMs = Math.min(waitMs * 2, 5_000)) {
+    for (let waitMs = 100; !this.#vanished && !this.#stopping; waitMs = Math.min(waitMs * 2, 5_000)) {
       try {
         await this.context.client.delete(podsType, name, namespace, { gracePeriodSeconds: 0, preconditions: { uid: this.uid } });
         return;

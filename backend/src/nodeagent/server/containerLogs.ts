@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import path from 'node:path';
 import { readLog, type LogOptions } from '../logs/logReader.ts';
+import { wouldRestart } from '../pods/podPlan.ts';
 import type { PodManager } from '../pods/podManager.ts';
 import { findContainer } from './findContainer.ts';
 import { HttpError } from './httpError.ts';
@@ -47,8 +48,9 @@ export async function serveContainerLogs(
   const state = worker.stateOf(container);
   const previous = isTrue(query, 'previous');
   const waits = state.now.is === 'waiting' || state.now.is === 'starting';
-  // While a container waits for its next run, its log is that of the run before.
-  const run = previous ? (state.now.is === 'waiting' && state.last !== undefined ? state.run : state.run - 1) : state.run;
+  // A container that waits for its next run shows the latest one, which is also its previous one.
+  const between = state.now.is === 'waiting' || (state.now.is === 'terminated' && wouldRestart(state, worker.pod.spec));
+  const run = previous && !between ? state.run - 1 : state.run;
   const file = path.join(runner.dir, `${run}.log`);
   if (previous && (run < 0 || !existsSync(file))) throw new HttpError(400, `previous terminated container "${container}" in pod "${pod}" not found`);
   if (!previous && (state.run < 0 || !existsSync(file))) {
