@@ -19,3 +19,4 @@ export { DEFAULT_WEIGHTS, resolveWeights } from './routerWeights.ts';
 export { SeededRandom } from './seededRandom.ts';
 export { type WhatIf, whatIf } from './whatIf.ts';
 export type { WorkerDescription } from './workerTable.ts';
+export type { SequenceEvent } from './sequenceEvent.ts';

@@ -249,6 +249,54 @@ describe('bad input', () => {
   });
 });
 
+describe('two frontends', () => {
+  it('know the load that the other one causes, and nothing is left when all has ended', () => {
+    const [a, b] = [routerWith(2), routerWith(2)];
+    a.onSequenceEvent((event) => b.applySequenceEvent(event));
+    b.onSequenceEvent((event) => a.applySequenceEvent(event));
+    const first = a.route({ requestId: 'same id', model: MODEL, tokens: prompt(4) });
+    const second = b.route({ requestId: 'same id', model: MODEL, tokens: prompt(4) });
+    expect(second.chosen.worker_id).not.toBe(first.chosen.worker_id);
+    expect(a.loads()).toEqual(b.loads());
+    a.prefillCompleted('same id');
+    expect(
+      b
+        .loads()
+        .map(({ activePrefillTokens }) => activePrefillTokens)
+        .sort(),
+    ).toEqual([0, 16]);
+    a.free('same id');
+    b.free('same id');
+    for (const router of [a, b])
+      expect(router.loads().every(({ activeRequests, activeDecodeBlocks }) => activeRequests === 0 && activeDecodeBlocks === 0)).toBe(true);
+  });
+
+  it('ignore what cannot be: own events, unknown workers, ends of nothing', () => {
+    const router = routerWith(1);
+    const add = { type: 'add', routerId: 'other', requestId: 'r', workerId: 9n, dpRank: 0, sequence: new BigUint64Array(2), prefillTokens: 8 } as const;
+    expect(router.applySequenceEvent(add)).toBe(false);
+    expect(router.applySequenceEvent({ ...add, routerId: router.routerId, workerId: 1n })).toBe(false);
+    expect(router.applySequenceEvent({ type: 'free', routerId: 'other', requestId: 'r' })).toBe(false);
+    expect(router.applySequenceEvent({ ...add, workerId: 1n })).toBe(true);
+    expect(router.applySequenceEvent({ ...add, workerId: 1n })).toBe(false);
+    router.setWorkers([]);
+    expect(router.applySequenceEvent({ type: 'free', routerId: 'other', requestId: 'r' })).toBe(false);
+  });
+});
+
+describe('size', () => {
+  it('a hundred thousand workers and a prompt at the limit are served', () => {
+    const router = new KvRouter({ mode: 'kv', blockSize: 64, seed: 1n, decisions: 2 });
+    router.setWorkers(Array.from({ length: 100_000 }, (_, i) => ({ workerId: BigInt(i) })));
+    router.applyEvent(storedEvent(77_777n, 0, prompt(64), { blockSize: 64 }));
+    expect(router.route({ requestId: 'r', model: MODEL, tokens: prompt(64) }).chosen.worker_id).toBe('77777');
+    const longest = new Uint32Array(1 << 20);
+    expect(router.route({ requestId: 'long', model: MODEL, tokens: longest, pin: { workerId: 5n } }).request_blocks).toBe(16_384);
+    router.setWorkers([]);
+    expect(router.indexStats()).toMatchObject({ blocks: 0, workers: [] });
+  }, 60_000);
+});
+
 describe('decisions', () => {
   it('are kept within bounds, found by request id, and followed', () => {
     const router = routerWith(1, { decisions: 3 });

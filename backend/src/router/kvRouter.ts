@@ -11,11 +11,12 @@ import { eligibleWorkers, type WorkerConstraints } from './eligibleWorkers.ts';
 import { type ApplyResult, type EventRecovery, KvIndexer, type TierOverlap } from './kvIndexer.ts';
 import type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
 import type { RouterHealth } from './routerDoctor.ts';
-import { recordDecision } from './recordDecision.ts';
+import { microseconds, recordDecision } from './recordDecision.ts';
 import { RouterError } from './routerError.ts';
 import { type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
 import { resolveWeights, type ResolvedWeights } from './routerWeights.ts';
-import { SeededRandom } from './seededRandom.ts';
+import { randomSeed, SeededRandom } from './seededRandom.ts';
+import { replicaRequestId, type SequenceEvent } from './sequenceEvent.ts';
 import { type WorkerDescription, WorkerTable } from './workerTable.ts';
 
 const PURGE_INTERVAL_MS = 30_000;
@@ -32,6 +33,8 @@ export class KvRouter {
   readonly formula: CostFormulaName;
   readonly weights: ResolvedWeights;
   readonly decisions: DecisionStore;
+  /** Names this router to its replicas. */
+  readonly routerId: string = crypto.randomUUID();
   /** False: overlaps come from the router's own decisions. */
   readonly kvEvents: boolean;
   readonly #kernels: RouterKernels;
@@ -42,6 +45,7 @@ export class KvRouter {
   /** The whole truth without events; with them, the guess about requests on their way. */
   readonly #approximate: ApproximateIndex | undefined;
   readonly #loadListeners = new Set<() => void>();
+  readonly #sequenceListeners = new Set<(event: SequenceEvent) => void>();
   /** Per slot: finished requests that must have stored blocks, since its last event. */
   readonly #storesExpected = new Map<number, number>();
   readonly #random: SeededRandom;
@@ -162,6 +166,7 @@ export class KvRouter {
       const newBlocks = sequence.length - inputs.deviceOverlapBlocks;
       this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens, newBlocks }, this.#clock());
       this.#approximate?.insert(slot.slot, hashes, this.#clock());
+      this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId: slot.workerId, dpRank: slot.dpRank, sequence, prefillTokens });
     }
     this.decisions.add(decision);
     return decision;
@@ -169,7 +174,9 @@ export class KvRouter {
 
   /** The first token is there: the prompt is no load any more. */
   prefillCompleted(requestId: string): void {
-    if (this.#active.prefillCompleted(requestId)) this.#loadChanged();
+    if (!this.#active.prefillCompleted(requestId)) return;
+    this.#tellReplicas({ type: 'prefill-completed', ...this.#own(requestId) });
+    this.#loadChanged();
   }
 
   /** The answer grew by `blocks` KV blocks. */
@@ -181,7 +188,10 @@ export class KvRouter {
   free(requestId: string, outcome?: RoutingDecision['outcome']): void {
     const slot = this.#active.slotOf(requestId);
     if (slot && this.#active.storesBlocks(requestId)) this.#storesExpected.set(slot.slot, (this.#storesExpected.get(slot.slot) ?? 0) + 1);
-    if (this.#active.free(requestId)) this.#loadChanged();
+    if (this.#active.free(requestId)) {
+      this.#tellReplicas({ type: 'free', ...this.#own(requestId) });
+      this.#loadChanged();
+    }
     if (outcome) this.decisions.complete(requestId, outcome);
   }
 
@@ -232,6 +242,34 @@ export class KvRouter {
     return { [Symbol.dispose]: () => void this.#loadListeners.delete(listener) };
   }
 
+  /** Called for every request of this router that starts, has its first token, or ends: for its replicas. */
+  onSequenceEvent(listener: (event: SequenceEvent) => void): Disposable {
+    this.#sequenceListeners.add(listener);
+    return { [Symbol.dispose]: () => void this.#sequenceListeners.delete(listener) };
+  }
+
+  /** What a replica told. False for our own events coming back, unknown workers and requests, and events seen before. */
+  applySequenceEvent(event: SequenceEvent): boolean {
+    if (event.routerId === this.routerId) return false;
+    const requestId = replicaRequestId(event);
+    if (event.type === 'add') {
+      const slot = this.#workers.find(event.workerId, event.dpRank);
+      const { sequence, prefillTokens } = event;
+      return slot !== undefined && this.#active.add({ requestId, slot, sequence, prefillTokens, newBlocks: 0 }, this.#clock());
+    }
+    const applied = event.type === 'free' ? this.#active.free(requestId) : this.#active.prefillCompleted(requestId);
+    if (applied) this.#loadChanged();
+    return applied;
+  }
+
+  #own(requestId: string): { routerId: string; requestId: string } {
+    return { routerId: this.routerId, requestId };
+  }
+
+  #tellReplicas(event: SequenceEvent): void {
+    for (const listener of this.#sequenceListeners) listener(event);
+  }
+
   #loadChanged(): void {
     for (const listener of this.#loadListeners) listener();
   }
@@ -255,13 +293,4 @@ export class KvRouter {
     this.#purgedAt = now;
     this.#active.purgeStale(now);
   }
-}
-
-function microseconds({ start, hashed, matched, end }: Record<'start' | 'hashed' | 'matched' | 'end', number>): RoutingDecision['timing_us'] {
-  const us = (from: number, to: number): number => Math.round((to - from) * 1e4) / 10;
-  return { hashing: us(start, hashed), find_matches: us(hashed, matched), scoring: us(matched, end), total: us(start, end) };
-}
-
-function randomSeed(): bigint {
-  return crypto.getRandomValues(new BigUint64Array(1))[0]!;
 }

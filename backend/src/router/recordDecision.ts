@@ -54,3 +54,9 @@ export function recordDecision({ table, selection, turn, pinned, ...facts }: Dec
     round_robin_choice: name(turn % table.length),
   };
 }
+
+/** The phases of a decision from its clock readings in milliseconds. */
+export function microseconds({ start, hashed, matched, end }: Record<'start' | 'hashed' | 'matched' | 'end', number>): RoutingDecision['timing_us'] {
+  const us = (from: number, to: number): number => Math.round((to - from) * 1e4) / 10;
+  return { hashing: us(start, hashed), find_matches: us(hashed, matched), scoring: us(matched, end), total: us(start, end) };
+}

@@ -34,3 +34,8 @@ export class SeededRandom {
     return Math.floor(this.float() * bound);
   }
 }
+
+/** For a router that nobody wants to repeat. */
+export function randomSeed(): bigint {
+  return crypto.getRandomValues(new BigUint64Array(1))[0]!;
+}
