@@ -57,7 +57,7 @@ static void mapAgainstStandard() {
   });
   CHECK(visited == model.size());
   for (const auto& [key, value] : model) CHECK(map.erase(key));
-  CHECK(map.size() == 0 && map.bytes() <= 1024 * 16);
+  CHECK(map.size() == 0 && map.bytes() <= 256 * 16);
 }
 
 static void setAgainstStandard() {

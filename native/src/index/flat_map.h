@@ -9,13 +9,17 @@
 
 namespace dynamo_labs::index {
 
+/** Engine hashes may be small numbers in a row, so they are spread before their upper bits choose a place. */
+inline uint64_t spread(uint64_t key) { return (key ^ (key >> 32)) * 0x9e3779b97f4a7c15ull; }
+
 /**
  * 64-bit key → small value, in one array: linear probing, no tombstones, any capacity, given back when it empties.
  * Any key may be used. Not thread-safe. Pointers to values are valid until the next `insert`, `reserve` or `erase`.
  *
  * `Value` must be all zero bytes when default-made, and may be moved by copying its bytes.
+ * `kSkippedBits` of the spread key are the same for all keys, because a `SegmentedMap` has chosen this table by them.
  */
-template <class Value> class FlatMap {
+template <class Value, unsigned kSkippedBits = 0> class FlatMap {
 public:
   FlatMap() = default;
   FlatMap(FlatMap&& other) noexcept { swap(other); }
@@ -112,7 +116,7 @@ private:
   static constexpr uint64_t kEmpty = 0;
   static constexpr size_t kSmallest = 8;
   /** Up to here an emptied table stays: tables that fill and empty all the time should not move all the time. */
-  static constexpr size_t kKept = 1024;
+  static constexpr size_t kKept = 256;
   /** Small tables grow fast, large ones by half: memory per entry is what counts there. */
   static constexpr size_t kDoubling = 1 << 16;
   struct Entry {
@@ -125,11 +129,7 @@ private:
 
   size_t grown() const { return capacity_ < kDoubling ? capacity_ * 2 + kSmallest : capacity_ * 3 / 2; }
 
-  /** Engine hashes may be small numbers in a row, so they are spread before the upper bits choose the place. */
-  size_t home(uint64_t key) const {
-    const uint64_t spread = (key ^ (key >> 32)) * 0x9e3779b97f4a7c15ull;
-    return static_cast<size_t>((static_cast<unsigned __int128>(spread) * capacity_) >> 64);
-  }
+  size_t home(uint64_t key) const { return static_cast<size_t>((static_cast<unsigned __int128>(spread(key) << kSkippedBits) * capacity_) >> 64); }
   size_t next(size_t at) const { return at + 1 == capacity_ ? 0 : at + 1; }
   size_t distance(size_t from, size_t to) const { return to >= from ? to - from : to + capacity_ - from; }
 

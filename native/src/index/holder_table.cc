@@ -27,7 +27,7 @@ bool HolderTable::release(uint32_t slot, uint64_t sequence) {
   const bool removed = holders->erase(slot);
   heap_bytes_ += holders->heapBytes();
   holdings_ -= removed ? 1 : 0;
-  if (holders->empty()) blocks_.eraseAt(holders);
+  if (holders->empty()) blocks_.eraseAt(sequence, holders);
   return removed;
 }
 

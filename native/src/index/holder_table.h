@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "flat_map.h"
+#include "segmented_map.h"
 #include "slot_set.h"
 
 namespace dynamo_labs::index {
@@ -29,7 +29,7 @@ public:
   size_t bytes() const { return blocks_.bytes() + heap_bytes_; }
 
 private:
-  FlatMap<SlotSet> blocks_;
+  SegmentedMap<SlotSet> blocks_;
   size_t holdings_ = 0;
   size_t heap_bytes_ = 0;
   std::vector<uint64_t> candidates_; // scratch of `match`
