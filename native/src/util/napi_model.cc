@@ -1,6 +1,5 @@
 // The model engine's door to JavaScript: values become plain structs on the JS thread, work runs on the engine's own thread, promises settle back here.
 #include <napi.h>
-#include <sys/mman.h>
 
 #include <atomic>
 #include <memory>
@@ -10,6 +9,7 @@
 #include "napi_failure.h"
 #include "napi_model_values.h"
 #include "serial_worker.h"
+#include "shared_pages.h"
 
 namespace dynamo_labs {
 
@@ -17,16 +17,15 @@ namespace {
 
 using namespace model;
 
-constexpr size_t kPage = 4096;
-
 /**
  * What the JS object and jobs in flight share; made and destroyed on the JS thread. When the environment ends first (a worker thread that is terminated),
- * a clean-up hook stops the engine's thread before the promises' channel and the pool's memory go.
+ * a clean-up hook stops the engine's thread before the promises' channel goes. The pool's memory is kept by `pages`, since buffers go before hooks run.
  */
 struct Host {
   const Napi::Env env;
   std::atomic<bool> cancelled{false};
   std::unique_ptr<Engine> engine;
+  std::shared_ptr<SharedPages> pages;
   Napi::ThreadSafeFunction settle;
   std::unique_ptr<SerialWorker> worker = std::make_unique<SerialWorker>();
 
@@ -114,6 +113,7 @@ private:
     if (blocks == 0 || blocks > 0x7fffffff) throw Napi::RangeError::New(info.Env(), "Expected `pool` to hold at least one block");
     pool_ = {static_cast<uint16_t*>(buffer.Data()), static_cast<int>(blocks)};
     pool_reference_ = Napi::Persistent(buffer);
+    host_->pages = SharedPages::find(buffer.Data());
     return Napi::Number::New(info.Env(), static_cast<double>(blocks));
   }
 
@@ -197,10 +197,10 @@ Napi::Value allocatePages(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const double asked = info[0].IsNumber() ? info[0].As<Napi::Number>().DoubleValue() : 0;
   if (!(asked >= 1 && asked <= 1e13)) throw Napi::RangeError::New(env, "Expected `bytes` to be a positive number");
-  const size_t bytes = static_cast<size_t>(asked), mapped = (bytes + kPage - 1) / kPage * kPage;
-  void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (data == MAP_FAILED) throw Failure{"OUT_OF_MEMORY", "bytes", "cannot map " + std::to_string(mapped) + " bytes"}.toError(env);
-  return Napi::ArrayBuffer::New(env, data, bytes, [mapped](Napi::Env, void* data) { munmap(data, mapped); });
+  const size_t bytes = static_cast<size_t>(asked);
+  const std::shared_ptr<SharedPages> pages = SharedPages::allocate(bytes);
+  if (!pages) throw Failure{"OUT_OF_MEMORY", "bytes", "cannot map " + std::to_string(bytes) + " bytes"}.toError(env);
+  return Napi::ArrayBuffer::New(env, pages->data(), bytes, [pages](Napi::Env, void*) { /* the closure ends here, and its share with it */ });
 }
 
 } // namespace

@@ -1,0 +1,49 @@
+#include "shared_pages.h"
+
+#include <sys/mman.h>
+
+#include <mutex>
+#include <unordered_map>
+
+namespace dynamo_labs {
+
+namespace {
+
+constexpr size_t kPage = 4096;
+
+struct Registry {
+  std::mutex mutex;
+  std::unordered_map<const void*, std::weak_ptr<SharedPages>> pages;
+};
+
+/** Never destroyed: pages may outlive static destruction on a native thread. */
+Registry& registry() {
+  static auto* const all = new Registry;
+  return *all;
+}
+
+} // namespace
+
+std::shared_ptr<SharedPages> SharedPages::allocate(size_t bytes) {
+  const size_t mapped = (bytes + kPage - 1) / kPage * kPage;
+  void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (data == MAP_FAILED) return nullptr;
+  std::shared_ptr<SharedPages> pages(new SharedPages(data, mapped));
+  const std::lock_guard<std::mutex> lock(registry().mutex);
+  registry().pages[data] = pages;
+  return pages;
+}
+
+std::shared_ptr<SharedPages> SharedPages::find(const void* data) {
+  const std::lock_guard<std::mutex> lock(registry().mutex);
+  const auto found = registry().pages.find(data);
+  return found == registry().pages.end() ? nullptr : found->second.lock();
+}
+
+SharedPages::~SharedPages() {
+  const std::lock_guard<std::mutex> lock(registry().mutex);
+  registry().pages.erase(data_);
+  munmap(data_, mapped_);
+}
+
+} // namespace dynamo_labs
