@@ -175,8 +175,8 @@ export class KvIndexer {
     const invalid = describeInvalidEvent(event);
     if (invalid !== undefined) return { status: 'invalid', detail: invalid };
     const { workerId, event: cacheEvent } = event;
-    if (!this.#workers.has(workerId)) return this.#keepEarly(event);
     const slot = this.#workers.find(workerId, cacheEvent.dpRank);
+    if (!slot && !this.#workers.has(workerId)) return this.#keepEarly(event);
     if (!slot) return { status: 'unknown-rank', detail: `worker ${workerId} has no dp rank ${cacheEvent.dpRank}` };
     const rank = this.#ranks.get(slot.slot)!;
     if (rank.held && rank.held.length < MAX_HELD_EVENTS) {
@@ -254,12 +254,23 @@ export class KvIndexer {
   }
 }
 
-function hashColumns(blocks: readonly { blockHash: bigint; tokensHash: bigint }[]): { engineHashes: BigUint64Array; localHashes: BigUint64Array } {
-  const engineHashes = new BigUint64Array(blocks.length);
-  const localHashes = new BigUint64Array(blocks.length);
+interface HashColumns {
+  engineHashes: BigUint64Array;
+  localHashes: BigUint64Array;
+}
+
+/** Events of few blocks are frequent, and making an array costs more than filling it, so short ones are used again; the index keeps none. */
+const SHORT_COLUMNS = Array.from({ length: 9 }, (_, length) => emptyColumns(length));
+
+function hashColumns(blocks: readonly { blockHash: bigint; tokensHash: bigint }[]): HashColumns {
+  const columns = SHORT_COLUMNS[blocks.length] ?? emptyColumns(blocks.length);
   for (let i = 0; i < blocks.length; i++) {
-    engineHashes[i] = blocks[i]!.blockHash;
-    localHashes[i] = blocks[i]!.tokensHash;
+    columns.engineHashes[i] = blocks[i]!.blockHash;
+    columns.localHashes[i] = blocks[i]!.tokensHash;
   }
-  return { engineHashes, localHashes };
+  return columns;
+}
+
+function emptyColumns(length: number): HashColumns {
+  return { engineHashes: new BigUint64Array(length), localHashes: new BigUint64Array(length) };
 }

@@ -7,7 +7,7 @@
  * sequence hashes answers prefix queries without a tree, so nothing but held blocks ever takes memory.
  *
  * Two implementations behave alike (`prefixIndexContract.ts`): `MapPrefixIndex` here, readable, and the native one, fast.
- * Bad input is a status, never an exception.
+ * Bad input is a status, never an exception. No method keeps an array it was given.
  */
 export interface PrefixIndex {
   /**

@@ -118,7 +118,7 @@ private:
   /** Up to here an emptied table stays: tables that fill and empty all the time should not move all the time. */
   static constexpr size_t kKept = 256;
   /** Small tables grow fast, large ones by half: memory per entry is what counts there. */
-  static constexpr size_t kDoubling = 1 << 16;
+  static constexpr size_t kDoubling = 4096;
   struct Entry {
     uint64_t key;
     Value value;

@@ -7,7 +7,7 @@ namespace dynamo_labs::index {
 namespace {
 
 /** Far enough ahead to hide a miss in main memory, near enough to stay in the first cache. */
-constexpr size_t kPrefetchAhead = 8;
+constexpr size_t kPrefetchAhead = 16;
 
 } // namespace
 
@@ -38,25 +38,45 @@ bool HolderTable::has(uint32_t slot, uint64_t sequence) const {
 
 void HolderTable::match(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots) {
   std::fill(overlaps, overlaps + slots, 0);
+  for (size_t ahead = 0; ahead < std::min(count, kPrefetchAhead); ahead++) blocks_.prefetch(sequence[ahead]);
+  const SlotSet* first = count == 0 ? nullptr : blocks_.find(sequence[0]);
+  if (first == nullptr) return;
+  uint32_t few[SlotSet::kFew];
+  const size_t holders = first->copyFew(few);
+  if (holders > 0) matchFew(sequence, count, overlaps, slots, few, holders);
+  else matchMany(sequence, count, overlaps, slots, *first);
+}
+
+/** At most three slots have the first block: each is followed by itself. */
+void HolderTable::matchFew(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots, uint32_t* few, size_t left) {
+  for (size_t depth = 0; depth < count && left > 0; depth++) {
+    if (depth + kPrefetchAhead < count) blocks_.prefetch(sequence[depth + kPrefetchAhead]);
+    const SlotSet* holders = blocks_.find(sequence[depth]);
+    if (holders == nullptr) return;
+    size_t kept = 0;
+    for (size_t at = 0; at < left; at++) {
+      if (!holders->contains(few[at])) continue;
+      if (few[at] < slots) overlaps[few[at]] = static_cast<uint32_t>(depth + 1);
+      few[kept++] = few[at];
+    }
+    left = kept;
+  }
+}
+
+void HolderTable::matchMany(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots, const SlotSet& first) {
   const size_t words = (slots + 63) / 64;
   if (words == 0) return;
   candidates_.resize(words);
-  for (size_t ahead = 0; ahead < std::min(count, kPrefetchAhead); ahead++) blocks_.prefetch(sequence[ahead]);
-  size_t depth = 0;
+  first.copyTo(candidates_.data(), words);
+  if (slots % 64 != 0) candidates_.back() &= (1ull << (slots % 64)) - 1;
+  size_t depth = 1;
   for (; depth < count; depth++) {
     if (depth + kPrefetchAhead < count) blocks_.prefetch(sequence[depth + kPrefetchAhead]);
     const SlotSet* holders = blocks_.find(sequence[depth]);
     if (holders == nullptr) break;
-    if (depth == 0) {
-      holders->copyTo(candidates_.data(), words);
-      if (slots % 64 != 0) candidates_.back() &= (1ull << (slots % 64)) - 1;
-      if (std::all_of(candidates_.begin(), candidates_.end(), [](uint64_t word) { return word == 0; })) return;
-      continue;
-    }
     const bool left = holders->intersect(candidates_.data(), words, [&](uint32_t slot) { overlaps[slot] = static_cast<uint32_t>(depth); });
     if (!left) return;
   }
-  if (depth == 0) return;
   for (size_t word = 0; word < words; word++) {
     for (uint64_t bits = candidates_[word]; bits != 0; bits &= bits - 1) {
       overlaps[word * 64 + static_cast<size_t>(__builtin_ctzll(bits))] = static_cast<uint32_t>(depth);

@@ -29,6 +29,9 @@ public:
   size_t bytes() const { return blocks_.bytes() + heap_bytes_; }
 
 private:
+  void matchFew(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots, uint32_t* few, size_t left);
+  void matchMany(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots, const SlotSet& first);
+
   SegmentedMap<SlotSet> blocks_;
   size_t holdings_ = 0;
   size_t heap_bytes_ = 0;

@@ -18,11 +18,11 @@ SlotSet& SlotSet::operator=(SlotSet&& other) noexcept {
 bool SlotSet::insertFurther(uint32_t slot) {
   if (contains(slot)) return false;
   if (isInline()) {
-    uint32_t slots[kInline + 1];
+    uint32_t slots[kFew + 1];
     uint32_t count = 0;
     for (; count < inlineCount(); count++) slots[count] = inlineSlot(count);
     slots[count++] = slot;
-    if (count <= kInline) {
+    if (count <= kFew) {
       setInline(slots, count);
       return true;
     }
@@ -49,7 +49,7 @@ bool SlotSet::insertFurther(uint32_t slot) {
 }
 
 void SlotSet::eraseOneOfSeveral(uint32_t slot) {
-  uint32_t slots[kInline];
+  uint32_t slots[kFew];
   uint32_t count = 0;
   if (isInline()) {
     for (uint32_t at = 0; at < inlineCount(); at++) {
@@ -59,7 +59,7 @@ void SlotSet::eraseOneOfSeveral(uint32_t slot) {
     return;
   }
   bitmap()->bits[slot / 64] &= ~(1ull << (slot % 64));
-  if (--bitmap()->count > kInline - 1) return;
+  if (--bitmap()->count > kFew - 1) return;
   // Few enough to live inline again; one below the limit, so that a set at the limit does not go back and forth.
   for (uint32_t word = 0; word < bitmap()->words; word++) {
     for (uint64_t bits = bitmap()->bits[word]; bits != 0; bits &= bits - 1) {

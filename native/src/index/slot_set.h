@@ -12,6 +12,8 @@ namespace dynamo_labs::index {
 class SlotSet {
 public:
   static constexpr uint32_t kMaxSlots = 1u << 20;
+  /** Up to so many slots are kept without heap memory. */
+  static constexpr uint32_t kFew = 3;
 
   SlotSet() = default;
   SlotSet(SlotSet&& other) noexcept : word_(other.word_) { other.word_ = kNone; }
@@ -21,7 +23,13 @@ public:
   ~SlotSet() { release(); }
 
   bool empty() const { return word_ == kNone; }
-  bool contains(uint32_t slot) const { return (bitsOf(slot / 64) >> (slot % 64) & 1) != 0; }
+  bool contains(uint32_t slot) const {
+    if (!isInline()) return (bitsOf(slot / 64) >> (slot % 64) & 1) != 0;
+    for (uint32_t at = 0; at < inlineCount(); at++) {
+      if (inlineSlot(at) == slot) return true;
+    }
+    return false;
+  }
   /** False when the slot was there already. */
   bool insert(uint32_t slot) {
     if (word_ != kNone) return insertFurther(slot);
@@ -39,6 +47,12 @@ public:
   template <class Dropped> bool intersect(uint64_t* target, size_t words, Dropped dropped) const;
   /** `target = this`, cut at `words * 64` slots. */
   void copyTo(uint64_t* target, size_t words) const;
+  /** Writes the slots to `target`, which has room for `kFew`, and says how many; 0 when there are more than that, or none. */
+  size_t copyFew(uint32_t* target) const {
+    if (!isInline()) return 0;
+    for (uint32_t at = 0; at < inlineCount(); at++) target[at] = inlineSlot(at);
+    return inlineCount();
+  }
   /** Heap bytes behind the word. */
   size_t heapBytes() const { return word_ == kNone || isInline() ? 0 : sizeof(Bitmap) + bitmap()->words * sizeof(uint64_t); }
 
@@ -50,7 +64,6 @@ private:
   };
   // Inline: bit 0 set, bits 1-2 the count, then three slots of 20 bits. Otherwise a pointer; 0 is the empty set.
   static constexpr uint64_t kNone = 0;
-  static constexpr uint32_t kInline = 3;
 
   bool isInline() const { return (word_ & 1) != 0; }
   uint32_t inlineCount() const { return static_cast<uint32_t>(word_ >> 1) & 3; }
