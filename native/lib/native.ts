@@ -6,8 +6,10 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { NativeIndexAddon } from './nativeIndex.ts';
+import type { NativeTransferAddon } from './nativeTransfer.ts';
 
 export type * from './nativeIndex.ts';
+export type * from './nativeTransfer.ts';
 
 export type NativeDType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_1';
 
@@ -126,7 +128,7 @@ export interface NativeModel {
   dispose(): Promise<void>;
 }
 
-export interface NativeAddon extends NativeIndexAddon {
+export interface NativeAddon extends NativeIndexAddon, NativeTransferAddon {
   /** Maps, checks and packs on a new thread. Rejects with `UNSUPPORTED_SHAPE`, `MISSING_TENSOR`, `TENSOR_SHAPE`, `TRUNCATED`, `NOT_FINITE`, `ENOENT`, … */
   loadModel(options: NativeLoadOptions): Promise<NativeModel>;
   /** Zeroed, page-aligned memory outside V8's heap. Throws `OUT_OF_MEMORY`. */

@@ -35,20 +35,18 @@ Agent::~Agent() { close(); }
 
 void Agent::close() {
   if (closing_.exchange(true)) return;
-  workers_.reset();
   io_.poller.post([] {});
-  io_thread_.join();
+  io_thread_.join(); // it hands out work, so it goes first
   std::vector<std::shared_ptr<Transfer>> left;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& [id, transfer] : transfers_) left.push_back(transfer);
     mapped_.clear();
   }
+  for (const auto& transfer : left) transfer->stop({Code::Closed, static_cast<Phase>(transfer->phase.load()), 0, "the agent was closed"});
+  workers_.reset();
+  for (const auto& transfer : left) settle(transfer);
   for (const auto& [key, link] : links_) link->close();
-  for (const auto& transfer : left) {
-    transfer->stop({Code::Closed, static_cast<Phase>(transfer->phase.load()), 0, "the agent was closed"});
-    settle(transfer);
-  }
   std::vector<GrantReport> ended;
   const std::lock_guard lock(io_.pools_mutex);
   for (const auto& [id, pool] : io_.pools) io_.grants.revokePool(id, ended);

@@ -31,6 +31,7 @@ Code disturb(FaultPlan& faults, uint64_t bytes, uint8_t* written, const std::ato
     if (kind == FaultKind::Expire) return Code::Expired;
     if (kind == FaultKind::Kill) kill(step.fault->pid > 0 ? static_cast<pid_t>(step.fault->pid) : getpid(), SIGKILL);
   }
+  if (stop && stop->load()) return Code::Canceled; // the reason is in the transfer
   if (const auto delay = faults.take(FaultKind::Delay, FaultSide::Read)) pause(delay->ms * kMs);
   if (bytes > 0 && faults.take(FaultKind::Flip, FaultSide::Read)) written[faults.draw() % bytes] ^= static_cast<uint8_t>(1u << (faults.draw() % 8));
   return Code::Ok;

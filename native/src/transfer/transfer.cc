@@ -73,7 +73,8 @@ TransferResult Transfer::result() {
   TransferResult out;
   {
     const std::lock_guard lock(mutex_);
-    if (!complete()) out.failure = failure_;
+    if (complete()) out.failure.phase = Phase::Done;
+    else out.failure = failure_;
   }
   out.id = id;
   out.peer = spec.peer;

@@ -1,0 +1,137 @@
+/** KV transfer engine in C++: what `NativeAddon` offers for it (Linux). Lengths and offsets are bytes; ids are numbers below 2^53; epochs bigints. */
+export interface NativeTransferAddon {
+  /** `wake` is called on this thread, once per batch of events. Throws an Error with `code`, `phase`, `errno`. */
+  TransferAgent: new (options: NativeTransferAgentOptions, wake: () => void) => NativeTransferAgent;
+}
+
+export interface NativeTransferAgentOptions {
+  name: string;
+  fingerprint: string;
+  token: string;
+  listen: string[];
+  workers?: number;
+  chunkBytes?: number;
+  peerWindowBytes?: number;
+  windowBytes?: number;
+  maxTransfers?: number;
+  maxConnections?: number;
+  handshakeMs?: number;
+  inlineBytes?: number;
+  faultSeed?: number;
+  faults: NativeFault[];
+}
+
+export interface NativeFault {
+  kind: string;
+  side: 'read' | 'serve';
+  afterBytes?: number;
+  withinBytes?: number;
+  times?: number;
+  ms?: number;
+  bytesPerSecond?: number;
+  pid?: number;
+}
+
+export interface NativeGrantRef {
+  id: number;
+  pool: number;
+  slot: number;
+  clock: number;
+}
+
+export interface NativeTransferOptions {
+  peer: string;
+  epoch: bigint;
+  addresses: string[];
+  grant: NativeGrantRef;
+  localPool: number;
+  /** Triples: offset in the owner's pool, offset in ours, length. */
+  pieces: Float64Array;
+  transports: string[];
+  deadlineMs: number;
+  verify: boolean;
+  notification: string;
+}
+
+export interface NativeTransferFailure {
+  code: string;
+  phase: string;
+  errno: number;
+  message: string;
+  retryable: boolean;
+}
+
+export interface NativeTransferResult extends NativeTransferFailure {
+  id: number;
+  peer: string;
+  transport: string;
+  bytes: number;
+  bytesDone: number;
+  blocksDone: number;
+  chunks: number;
+  chunksDone: number;
+  pieces: number;
+  retries: number;
+  checksumFailures: number;
+  resumedBytes: number;
+  durationUs: number;
+  timelineDropped: number;
+  fallbacks: (NativeTransferFailure & { from: string })[];
+  timeline: { what: string; atUs: number; detail?: string }[];
+}
+
+export type NativeTransferEvent =
+  | { type: 'settled'; result: NativeTransferResult }
+  | { type: 'notification'; from: string; payload: Buffer }
+  | { type: 'grant'; id: number; pool: number; end: string; requestId: string; bytes: number; bytesServed: number; renewals: number; releases: number }
+  | ({ type: 'refused'; peer: string } & NativeTransferFailure);
+
+export interface NativeTransferMetrics {
+  bytesRead: Record<string, number>;
+  transfers: Record<string, Record<string, number>>;
+  fallbacks: Record<string, number>;
+  refused: Record<string, number>;
+  leasesEnded: Record<string, number>;
+  /** Counts of reads of at most 100 µs, 1 ms, 10 ms, 100 ms, 1 s, 10 s, and longer. */
+  durationBuckets: number[];
+  durationUsSum: number;
+  durationCount: number;
+  bytesServed: number;
+  retries: number;
+  resumedBytes: number;
+  checksumFailures: number;
+  inlineReads: number;
+  creditStalls: number;
+  notificationsSent: number;
+  notificationsReceived: number;
+  notificationsRepeated: number;
+  leasesGranted: number;
+  leasesRenewed: number;
+  leasesLive: number;
+}
+
+/** One IO thread and a fixed number of copy workers. The process stays alive while a read or write is under way, and only then. */
+export interface NativeTransferAgent {
+  readonly epoch: bigint;
+  metadata(): Buffer;
+  /** The buffer keeps its memory alive, also after `close`. */
+  createPool(options: { bytes: number; blockBytes: number; prefault: boolean }): { id: number; buffer: ArrayBuffer };
+  dropPool(id: number): void;
+  withdraw(pool: number, firstBlock: number, count: number): void;
+  /** `ranges`: pairs of offset and length. */
+  grant(options: { pool: number; ranges: Float64Array; leaseMs: number; readers: number; writable: boolean; requestId: string }): NativeGrantRef;
+  renew(grant: number): boolean;
+  revoke(grant: number): boolean;
+  /** The id of a read under way, or the result of one that is already over. */
+  read(options: NativeTransferOptions & { release: boolean; blockBytes: number }): number | NativeTransferResult;
+  write(options: NativeTransferOptions): number;
+  cancel(id: number): void;
+  /** Nothing once it has settled. */
+  progress(id: number): { bytesDone: number; bytes: number; phase: string; transport: string } | undefined;
+  notify(options: { peer: string; epoch: bigint; addresses: string[]; payload: string }): void;
+  drain(): NativeTransferEvent[];
+  metrics(): NativeTransferMetrics;
+  faultReports(): { kind: string; side: 'read' | 'serve'; atByte: number }[];
+  /** Joins all threads; what was under way is drained as CLOSED. Idempotent. */
+  close(): void;
+}

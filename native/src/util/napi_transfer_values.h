@@ -1,0 +1,27 @@
+#pragma once
+#include <napi.h>
+
+#include <string>
+#include <vector>
+
+#include "../transfer/agent.h"
+#include "napi_arguments.h"
+
+namespace dynamo_labs {
+
+// Plain values of the transfer engine to and from JavaScript. Ids and offsets are numbers below 2^53, epochs are bigints.
+Napi::Value toValue(Napi::Env env, const transfer::TransferResult& result);
+Napi::Value toValue(Napi::Env env, const transfer::Event& event);
+Napi::Value toValue(Napi::Env env, const transfer::GrantRef& grant);
+Napi::Value toValue(Napi::Env env, const transfer::Metrics& metrics, size_t live_grants);
+
+transfer::AgentOptions readAgentOptions(const Arguments& from);
+transfer::GrantRef readGrantRef(const Arguments& from);
+std::vector<transfer::Piece> readPieces(const Arguments& from);
+std::vector<transfer::Range> readRanges(const Arguments& from);
+std::vector<std::string> readStrings(const Napi::Array& from);
+std::vector<transfer::TransportKind> readTransports(const Napi::Array& from);
+/** An Error with the failure's code, phase and errno. */
+Napi::Error toError(Napi::Env env, const transfer::Failure& failure);
+
+} // namespace dynamo_labs
