@@ -250,6 +250,17 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
       expect((await stack.kubectl(['get', 'pod', 'debug'])).code).toBe(1);
     });
 
+    it('shows all output of a program that ends at once, and once', async () => {
+      for (let attempt = 0; attempt < 6; attempt++) {
+        const { stdout, stderr, code } = await stack.kubectl(
+          ['run', `brief-${attempt}`, '-i', '--rm', '--restart=Never', '--image=busybox', '--', 'sh', '-c', 'echo said; exit 3'],
+          { input: '' },
+        );
+        expect([stdout.match(/said/g), code]).toEqual([['said'], 3]);
+        expect(stderr).not.toContain("couldn't attach");
+      }
+    });
+
     it('-it is a shell in a terminal; its exit code is the exit code of kubectl', async () => {
       const command = 'kubectl run term -it --rm --restart=Never --image=alpine -- sh';
       const session = spawn('script', ['-qec', command, '/dev/null'], { env: stack.env, stdio: ['pipe', 'pipe', 'inherit'] });

@@ -42,6 +42,8 @@ export class RunLog extends EventEmitter<{ line: []; data: [LogStream, Buffer]; 
   readonly file: string;
   readonly rawFiles: Record<LogStream, string>;
   closed = false;
+  /** How much of the output the latest reader of the whole log has got. */
+  readBytes = 0;
   readonly #positionFile: string;
   readonly #position: Position;
   #log: number;
@@ -87,16 +89,21 @@ export class RunLog extends EventEmitter<{ line: []; data: [LogStream, Buffer]; 
     this.#write(stream, lines);
   }
 
-  /** What the program has written so far, in order and as it was written; nothing where that is more than 256 KiB. */
-  written(): [LogStream, Buffer][] {
+  /**
+   * What the program wrote and nobody has read as a log (`readBytes`), in order and as it was written; nothing where the
+   * log is over 256 KiB.
+   */
+  unread(): [LogStream, Buffer][] {
     if (this.#position.log > chunkBytes) return [];
     const pieces: [LogStream, Buffer][] = [];
     const log = readFileSync(this.file);
+    let skip = this.readBytes;
     for (let at = 0; at < log.length;) {
       const end = log.indexOf(10, at);
       const [, stream, tag] = log.toString('latin1', at, at + 48).split(' ', 3) as [string, LogStream, string];
-      const text = log.indexOf(` ${tag} `, at) + 3;
-      pieces.push([stream, log.subarray(text, tag === 'F' ? end + 1 : end)]);
+      const text = log.subarray(log.indexOf(` ${tag} `, at) + 3, tag === 'F' ? end + 1 : end);
+      if (skip < text.length) pieces.push([stream, text.subarray(skip)]);
+      skip = Math.max(0, skip - text.length);
       at = end + 1;
     }
     for (const stream of ['stdout', 'stderr'] as const) if (this.#rest[stream].length > 0) pieces.push([stream, this.#rest[stream]]);

@@ -10,6 +10,7 @@ import { RunLog } from '../logs/runLog.ts';
 import { exitRecordFile, readExitRecord, type PodProcess, type PodSandbox } from '../podnet/index.ts';
 import { checkProbe, type ProbeTarget } from '../probes/probeCheck.ts';
 import { probesOf, runProbeLoop } from '../probes/probeLoop.ts';
+import type { AttachTarget } from '../server/attach.ts';
 import type { PodVolumes } from '../volumes/podVolumes.ts';
 import { loadLaunch, prepareLaunch, saveLaunch, type Launch } from './containerLaunch.ts';
 import { endProcess, type Ending } from './endProcess.ts';
@@ -38,6 +39,7 @@ export class ContainerRunner {
   readonly #container: Container;
   #process: PodProcess | undefined;
   #log: RunLog | undefined;
+  #attachTarget: AttachTarget | undefined;
   #launch: Launch | undefined;
   #probes = new AbortController();
   #ending: Ending | undefined;
@@ -67,9 +69,9 @@ export class ContainerRunner {
     return this.#container.stdin === true || this.#container.tty === true;
   }
 
-  /** The first client that leaves closes the container's stdin. */
-  get stdinOnce(): boolean {
-    return this.#container.stdinOnce === true;
+  /** The current run; of an interactive container also the last one, whose client may be late. */
+  get attachTarget(): AttachTarget | undefined {
+    return this.#attachTarget;
   }
 
   /** Begins a new run, or says why not. */
@@ -151,6 +153,7 @@ export class ContainerRunner {
   #watch(process: PodProcess, log: RunLog): void {
     this.#process = process;
     this.#log = log;
+    this.#attachTarget = { process, log, stdinOnce: this.#container.stdinOnce === true };
     const drained: Promise<unknown>[] = [];
     if (this.interactive) {
       for (const stream of ['stdout', 'stderr'] as const) {
@@ -167,6 +170,7 @@ export class ContainerRunner {
       const message = await this.#terminationMessage(log, exitCode).catch(() => undefined);
       this.#process = undefined;
       this.#log = undefined;
+      if (!this.interactive) this.#attachTarget = undefined;
       this.#ending = undefined;
       this.#host.apply({
         type: 'exited',

@@ -13,17 +13,22 @@ export interface AttachTarget {
 /** Logs whose container had its client. */
 const attached = new WeakSet<RunLog>();
 
+/** Whether a client can still come for a container: while it runs, and after its end where its one client has not come yet. */
+export function isAttachable({ log, stdinOnce }: AttachTarget): boolean {
+  return !log.closed || (stdinOnce && !attached.has(log));
+}
+
 /**
  * Connects a client with a container's own program: its output from now on, and its stdin where it has one. The first
- * client of a `stdinOnce` container (`kubectl run -i`) also gets what was written before it came: kubectl attaches only
- * after it has seen the pod run, and a short program would have said everything by then.
+ * client of a `stdinOnce` container (`kubectl run -i`) goes on where it has read the log: kubectl attaches only after it
+ * has seen the pod run and read its log, and a short program may have ended in between.
  */
 export async function serveAttach({ process, log, stdinOnce }: AttachTarget, client: RemoteStreams): Promise<void> {
   const show = (stream: LogStream, bytes: Buffer): void => void (stream === 'stdout' ? client.stdout : (client.stderr ?? client.stdout))?.write(bytes);
-  if (stdinOnce && !attached.has(log)) for (const [stream, bytes] of log.written()) show(stream, bytes);
+  if (stdinOnce && !attached.has(log)) for (const [stream, bytes] of log.unread()) show(stream, bytes);
   attached.add(log);
   log.on('data', show);
-  const detach = connectStdin(process, client.stdin, stdinOnce);
+  const detach = log.closed ? () => {} : connectStdin(process, client.stdin, stdinOnce);
   client.onResize((columns, rows) => process.resize?.(columns, rows));
   const ended = log.closed ? Promise.resolve() : new Promise<void>((resolve) => log.once('closed', resolve));
   await Promise.race([ended, client.gone]);

@@ -65,12 +65,17 @@ export async function serveContainerLogs(
   const abort = new AbortController();
   response.once('close', () => abort.abort());
   const live = !previous && isTrue(query, 'follow') ? runner.log : undefined;
+  const options = logOptions(query);
+  const log = !previous && Object.keys(options).length === 0 ? runner.attachTarget?.log : undefined;
+  let readBytes = 0;
   response.writeHead(200, { 'content-type': 'text/plain' });
   response.flushHeaders();
-  for await (const bytes of readLog(file, logOptions(query), live, abort.signal)) {
+  for await (const bytes of readLog(file, options, live, abort.signal)) {
     if (abort.signal.aborted) return;
+    readBytes += bytes.length;
     if (!response.write(bytes)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
   }
+  if (log !== undefined && log.file === file) log.readBytes = readBytes;
   response.end();
 }
 

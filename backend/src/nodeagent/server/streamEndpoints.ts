@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { PodManager } from '../pods/podManager.ts';
-import { serveAttach } from './attach.ts';
+import { isAttachable, serveAttach } from './attach.ts';
 import { findContainer } from './findContainer.ts';
 import { HttpError } from './httpError.ts';
 import { serveSpdyPortForward, serveWebSocketPortForward } from './portForward.ts';
@@ -50,13 +50,15 @@ export async function serveStream(manager: PodManager, request: IncomingMessage,
   if (endpoint !== 'exec' && endpoint !== 'attach') throw new HttpError(404, '404 page not found');
   const container = rest.at(-1) ?? '';
   const { runner } = findContainer(manager, { namespace, pod, container, ...(rest.length > 1 ? { uid: rest[0]! } : {}) });
-  const { process, log } = runner;
-  if (process === undefined || log === undefined) throw new HttpError(500, `container not found ("${container}")`);
+  const target = endpoint === 'attach' ? runner.attachTarget : undefined;
+  if (endpoint === 'attach' ? target === undefined || !isAttachable(target) : runner.process === undefined) {
+    throw new HttpError(500, `container not found ("${container}")`);
+  }
   const wanted = wantedStreams(url.searchParams);
   const argv = url.searchParams.getAll('command');
   if (endpoint === 'exec' && argv.length === 0) throw new HttpError(400, 'you must specify a command for the container');
   const client = await (isWebSocket(request) ? webSocketRemote : spdyRemote)(request, socket, head, wanted);
-  if (endpoint === 'attach') await serveAttach({ process, log, stdinOnce: runner.stdinOnce }, client);
+  if (target !== undefined) await serveAttach(target, client);
   else await runExec(client, () => runner.exec({ argv, stdin: wanted.stdin, ...(wanted.tty ? { tty: defaultTerminal } : {}) }));
 }
 
