@@ -94,16 +94,17 @@ export class NixlAgent {
   ): NixlXferRequest {
     if (localIndices.length !== remoteIndices.length) throw new TransferError('INVALID_PARAM', 'as many local as remote descriptors, please');
     const pieces = new Float64Array(localIndices.length * 3);
-    const devices = new Set<string>();
+    const devices = new Map<string, [number, number]>();
     localIndices.forEach((localIndex, index) => {
       const to = local.descriptors[localIndex];
       const from = remote.descriptors[remoteIndices[index] as number];
       if (!to || !from || to.len !== from.len) throw new TransferError('INVALID_PARAM', `pair ${index}: no such descriptor, or lengths differ`);
       pieces.set([from.addr, to.addr, to.len], index * 3);
-      devices.add(`${to.devId}:${from.devId}`);
+      devices.set(`${to.devId}:${from.devId}`, [to.devId, from.devId]);
     });
-    if (devices.size !== 1) throw new TransferError('NOT_SUPPORTED', 'a request stays within one region on each side');
-    const [localDevice, remoteDevice] = [...devices][0]?.split(':').map(Number) as [number, number];
+    const [pair, second] = devices.values();
+    if (!pair || second) throw new TransferError('NOT_SUPPORTED', 'a request stays within one region on each side');
+    const [localDevice, remoteDevice] = pair;
     const grant = this.#remote(remote.agent, remoteDevice);
     const { pool } = this.#region(localDevice);
     const start = () => {

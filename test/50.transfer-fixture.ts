@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { createInterface, type Interface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { TransferAgent, type TransferAgentOptions, type TransferPool, type TransportName } from '../backend/src/transfer/index.ts';
+import type { PeerCommand } from './50.transfer-peer.ts';
+import { fillSeeded } from './50.transfer-bytes.ts';
+
+export const blockBytes = 16_384;
+export const transports: { transport: TransportName; prefix: string }[] = [
+  { transport: 'shm', prefix: 'unix:' },
+  { transport: 'uds', prefix: 'unix:' },
+  { transport: 'tcp', prefix: 'tcp:127' },
+  { transport: 'tcp', prefix: 'tcp:[' },
+];
+
+let serial = 0;
+export function agentOptions(name: string, more: Partial<TransferAgentOptions> = {}): TransferAgentOptions {
+  const listen = [`unix:@dynamo-labs-test-${process.pid}-${serial++}`, 'tcp:127.0.0.1:0', 'tcp:[::1]:0'];
+  return { name, fingerprint: 'test', token: 'secret', listen, inlineBytes: 0, ...more };
+}
+
+/** An agent in another process. */
+export class Peer implements AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #reader: Interface;
+  private constructor(child: ChildProcess) {
+    this.child = child;
+    this.#reader = createInterface({ input: child.stdout! });
+    this.#lines = this.#reader[Symbol.asyncIterator]();
+  }
+  static async start(agent: TransferAgentOptions, blocks: number, seed: number): Promise<Peer> {
+    const script = path.join(import.meta.dirname, '50.transfer-peer.ts');
+    const child = spawn(process.execPath, [script, JSON.stringify({ agent, blocks, blockBytes, seed })], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const peer = new Peer(child);
+    await peer.#next();
+    return peer;
+  }
+  get pid(): number {
+    return this.child.pid as number;
+  }
+  async #next<T>(): Promise<T> {
+    const line = await this.#lines.next();
+    if (line.done) throw new Error(`peer ${this.pid} is gone`);
+    return JSON.parse(line.value) as T;
+  }
+  ask<T>(command: PeerCommand): Promise<T> {
+    this.child.stdin!.write(`${JSON.stringify(command)}\n`);
+    return this.#next<T>();
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#reader.close();
+    if (this.child.exitCode === null && this.child.signalCode === null) {
+      this.child.stdin!.destroy();
+      this.child.kill('SIGKILL');
+      await once(this.child, 'exit');
+    }
+  }
+}
+
+/** What a process must not leave behind. */
+export function footprint(): { fds: number; threads: number; mappings: number } {
+  const count = (folder: string) => readdirSync(`/proc/self/${folder}`).length;
+  const mappings = readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('dynamo-labs-pool')).length;
+  return { fds: count('fd'), threads: readdirSync('/proc/self/task').filter((task) => threadName(task) === 'kv-transfer-io').length, mappings };
+}
+function threadName(task: string): string {
+  try {
+    return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+export async function eventually(condition: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 500; i++) {
+    if (condition()) return;
+    await sleep(10);
+  }
+  throw new Error(`not within 5 s: ${what}`);
+}
+
+export function sameAsSeed(pool: TransferPool, seed: number): boolean {
+  const expected = new ArrayBuffer(pool.buffer.byteLength);
+  fillSeeded(expected, seed);
+  return Buffer.compare(new Uint8Array(expected), new Uint8Array(pool.buffer)) === 0;
+}
+
+export const range = (count: number): number[] => Array.from({ length: count }, (_, index) => index);
+export { fillSeeded, TransferAgent };
