@@ -3,10 +3,10 @@ export interface NativeIndexAddon {
   PrefixIndex: new () => NativePrefixIndex;
   ActiveBlocks: new () => NativeActiveBlocks;
   /**
-   * Dynamo's local hashes (under `seed`) and sequence hashes of each full block of `blockTokens` tokens, written to
-   * `local` and `sequence`, which have exactly one element per full block. Throws `TypeError`.
+   * Dynamo's sequence hashes and, where `local` is given, local hashes (under `seed`) of each full block of `blockTokens`
+   * tokens, written to the arrays, which have exactly one element per full block. Throws `TypeError`.
    */
-  hashBlocks(tokens: Uint32Array, blockTokens: number, seed: bigint, local: BigUint64Array, sequence: BigUint64Array): void;
+  hashBlocks(tokens: Uint32Array, blockTokens: number, seed: bigint, local: BigUint64Array | undefined, sequence: BigUint64Array): void;
 }
 
 /** Slots are integers from 0 to 1,048,575. Every method throws `TypeError` for arguments of another kind. */

@@ -11,8 +11,9 @@ export interface RouterKernels {
 }
 
 export interface BlockHashes {
-  local: BigUint64Array;
-  sequence: BigUint64Array;
+  /** May be worked out anew at each reading: keep what is read. */
+  readonly local: BigUint64Array;
+  readonly sequence: BigUint64Array;
 }
 
 export const TYPESCRIPT_KERNELS: RouterKernels = {

@@ -17,6 +17,8 @@ public:
   void sharedPrefix(const uint64_t* sequence, size_t count, uint32_t* shared, size_t slots) { holders_.match(sequence, count, shared, slots); }
 
 private:
+  void prefetch(uint32_t slot, const uint64_t* sequence, size_t count) const;
+
   HolderTable holders_;
   /** Per slot: sequence hash → running requests that use the block. */
   std::vector<FlatMap<uint64_t>> users_;

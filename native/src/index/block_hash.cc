@@ -20,10 +20,9 @@ uint64_t sequenceHash(uint64_t parent, uint64_t local) {
 void hashBlocks(const uint32_t* tokens, size_t count, size_t block_tokens, uint64_t seed, uint64_t* local, uint64_t* sequence) {
   const size_t blocks = count / block_tokens;
   for (size_t block = 0; block < blocks; block++) {
-    local[block] = XXH3_64bits_withSeed(tokens + block * block_tokens, block_tokens * sizeof(uint32_t), seed);
-  }
-  for (size_t block = 0; block < blocks; block++) {
-    sequence[block] = block == 0 ? local[0] : sequenceHash(sequence[block - 1], local[block]);
+    const uint64_t hash = XXH3_64bits_withSeed(tokens + block * block_tokens, block_tokens * sizeof(uint32_t), seed);
+    if (local != nullptr) local[block] = hash;
+    sequence[block] = block == 0 ? hash : sequenceHash(sequence[block - 1], hash);
   }
 }
 

@@ -12,7 +12,7 @@ uint64_t sequenceHash(uint64_t parent, uint64_t local);
 
 /**
  * Dynamo's two hashes of each full block of `block_tokens` tokens: the local one under `seed`, and the chain of them.
- * `local` and `sequence` have room for `tokens / block_tokens` values.
+ * `local` (which may be null) and `sequence` have room for `count / block_tokens` values.
  */
 void hashBlocks(const uint32_t* tokens, size_t count, size_t block_tokens, uint64_t seed, uint64_t* local, uint64_t* sequence);
 

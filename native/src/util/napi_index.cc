@@ -133,7 +133,7 @@ private:
   ActiveBlocks blocks_;
 };
 
-/** hashBlocks(tokens, blockTokens, seed, local, sequence) */
+/** hashBlocks(tokens, blockTokens, seed, local | undefined, sequence) */
 void hashBlocksOf(const Napi::CallbackInfo& info) {
   const auto tokens = counts(info[0], "tokens");
   const double block_tokens = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : 0;
@@ -142,9 +142,9 @@ void hashBlocksOf(const Napi::CallbackInfo& info) {
   }
   const auto seed = hash(info[2], "seed");
   if (!seed) expected(info.Env(), "seed", "a bigint");
-  const auto local = hashes(info[3], "local");
-  const auto sequence = hashes(info[4], "sequence");
   const size_t blocks = tokens.count / static_cast<size_t>(block_tokens);
+  const auto local = info[3].IsUndefined() ? Span<uint64_t>{nullptr, blocks} : hashes(info[3], "local");
+  const auto sequence = hashes(info[4], "sequence");
   if (local.count != blocks || sequence.count != blocks) expected(info.Env(), "local and sequence", "of one element per full block");
   hashBlocks(tokens.data, tokens.count, static_cast<size_t>(block_tokens), *seed, local.data, sequence.data);
 }

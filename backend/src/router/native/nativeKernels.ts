@@ -12,9 +12,19 @@ export function nativeKernels(): RouterKernels {
     hashBlocks(tokens, blockSize, scope: HashScope): BlockHashes {
       if (!Number.isSafeInteger(blockSize) || blockSize < 1) throw new InvalidBlockSizeError(blockSize);
       const blocks = Math.floor(tokens.length / blockSize);
-      const hashes = { local: new BigUint64Array(blocks), sequence: new BigUint64Array(blocks) };
-      addon.hashBlocks(tokens instanceof Uint32Array ? tokens : new Uint32Array(tokens), blockSize, localHashSeed(scope), hashes.local, hashes.sequence);
-      return hashes;
+      const packedTokens = tokens instanceof Uint32Array ? tokens : new Uint32Array(tokens);
+      const seed = localHashSeed(scope);
+      const sequence = new BigUint64Array(blocks);
+      addon.hashBlocks(packedTokens, blockSize, seed, undefined, sequence);
+      return {
+        sequence,
+        /** Most decisions never look at these, so they are worked out when asked for. */
+        get local() {
+          const local = new BigUint64Array(blocks);
+          addon.hashBlocks(packedTokens, blockSize, seed, local, sequence);
+          return local;
+        },
+      };
     },
     createIndex: () => new FastPrefixIndex(new addon.PrefixIndex()),
     createActiveBlocks: () => new addon.ActiveBlocks(),
