@@ -45,6 +45,7 @@ export class ActiveSequences {
   readonly #blocks: ActiveBlocks;
   readonly #staleAfterMs: number;
   #purged = 0;
+  #shared = new Uint32Array(0);
 
   /** Dynamo's expiry is one hour: a guard against leaks, not a time limit for requests. */
   constructor({ staleAfterMs = 3_600_000, blocks = new MapActiveBlocks() }: { staleAfterMs?: number; blocks?: ActiveBlocks } = {}) {
@@ -133,9 +134,11 @@ export class ActiveSequences {
     return { activePrefillTokens: load.prefillTokens, activeDecodeBlocks: load.promptBlocks + load.outputBlocks, activeRequests: load.requests };
   }
 
-  /** For each slot: leading blocks of this prompt that running requests use already. Overwrites `shared`. */
-  sharedPrefix(sequence: BigUint64Array, shared: Uint32Array): void {
-    this.#blocks.sharedPrefix(sequence, shared);
+  /** For each slot below `slots`: leading blocks of this prompt that running requests use already. Valid until the next call. */
+  sharedPrefix(sequence: BigUint64Array, slots: number): Uint32Array {
+    if (this.#shared.length !== slots) this.#shared = new Uint32Array(slots);
+    this.#blocks.sharedPrefix(sequence, this.#shared);
+    return this.#shared;
   }
 
   #load(slot: number): SlotLoad {

@@ -25,7 +25,6 @@ export class CandidateTable {
   readonly slots: readonly WorkerSlot[];
   /** Zeros in modes without a cost. */
   readonly costs: Float64Array;
-  readonly activeRequests: Float64Array;
   readonly #rows: Float64Array;
   readonly #predicted: Uint32Array | undefined;
   readonly #formula: CostFormulaName | 'none';
@@ -34,12 +33,10 @@ export class CandidateTable {
   constructor({ slots, sequence, overlap, active, context, formula }: CandidateState) {
     this.slots = slots;
     this.costs = new Float64Array(slots.length);
-    this.activeRequests = new Float64Array(slots.length);
     this.#rows = new Float64Array(slots.length * COLUMNS);
     this.#formula = formula;
     this.#predicted = overlap.predicted;
-    const shared = new Uint32Array(overlap.device.length);
-    if (formula !== 'none') active.sharedPrefix(sequence, shared);
+    const shared = formula === 'none' ? undefined : active.sharedPrefix(sequence, overlap.device.length);
     let minActivePrefillTokens = Infinity;
     for (let i = 0; i < slots.length; i++) {
       const { slot } = slots[i]!;
@@ -48,11 +45,10 @@ export class CandidateTable {
       this.#rows[row] = overlap.device[slot]!;
       this.#rows[row + 1] = overlap.host(slot);
       this.#rows[row + 2] = overlap.disk(slot);
-      this.#rows[row + 3] = sequence.length - shared[slot]!;
+      this.#rows[row + 3] = sequence.length - (shared?.[slot] ?? 0);
       this.#rows[row + 4] = load.activePrefillTokens;
       this.#rows[row + 5] = load.activeDecodeBlocks;
       this.#rows[row + 6] = load.activeRequests;
-      this.activeRequests[i] = load.activeRequests;
       if (load.activePrefillTokens < minActivePrefillTokens) minActivePrefillTokens = load.activePrefillTokens;
     }
     this.#context = { ...context, minActivePrefillTokens };
@@ -64,6 +60,10 @@ export class CandidateTable {
 
   get length(): number {
     return this.slots.length;
+  }
+
+  activeRequests(): Float64Array {
+    return Float64Array.from(this.slots, (_, i) => this.inputs(i).activeRequests);
   }
 
   /** Fills `target` and returns it. */

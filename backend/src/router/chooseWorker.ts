@@ -4,8 +4,7 @@ import { minimumCost, selectByCost, type Selection } from './selection.ts';
 
 /** Everything a mode may look at, by candidate index. `turn` counts routed requests: round-robin's only state. */
 export interface Choice {
-  costs: Float64Array;
-  activeRequests: Float64Array;
+  candidates: { costs: Float64Array; activeRequests(): Float64Array };
   turn: number;
   temperature: number;
   random: SeededRandom;
@@ -13,14 +12,15 @@ export interface Choice {
 
 type Chooser = (choice: Choice) => Selection;
 
-const byTurn: Chooser = ({ costs, turn }) => only(turn % costs.length);
+const byTurn: Chooser = ({ candidates, turn }) => only(turn % candidates.costs.length);
 
-const drawn: Chooser = ({ costs, random }) => only(random.below(costs.length));
+const drawn: Chooser = ({ candidates, random }) => only(random.below(candidates.costs.length));
 
-const leastLoaded: Chooser = ({ activeRequests, random }) => minimumCost(activeRequests, random);
+const leastLoaded: Chooser = ({ candidates, random }) => minimumCost(candidates.activeRequests(), random);
 
 /** Two different candidates drawn at random; the one with fewer running requests. */
-const powerOfTwo: Chooser = ({ activeRequests, random }) => {
+const powerOfTwo: Chooser = ({ candidates, random }) => {
+  const activeRequests = candidates.activeRequests();
   const count = activeRequests.length;
   if (count === 1) return only(0);
   const first = random.below(count);
@@ -29,7 +29,7 @@ const powerOfTwo: Chooser = ({ activeRequests, random }) => {
   return { index: fewer.index === 0 ? first : second, tied: fewer.tied.map((index) => (index === 0 ? first : second)) };
 };
 
-const byCost: Chooser = ({ costs, temperature, random }) => selectByCost(costs, temperature, random);
+const byCost: Chooser = ({ candidates, temperature, random }) => selectByCost(candidates.costs, temperature, random);
 
 function only(index: number): Selection {
   return { index, tied: [index] };

@@ -138,8 +138,7 @@ export class KvRouter {
     const context = { islTokens: request.tokens.length, blockSize: this.blockSize, weights };
     const table = new CandidateTable({ slots, sequence, overlap, active: this.#active, context, formula });
     const turn = this.#turn;
-    const { costs, activeRequests } = table;
-    const selection = CHOOSERS[this.mode]({ costs, activeRequests, turn, temperature: weights.temperature, random: this.#random });
+    const selection = CHOOSERS[this.mode]({ candidates: table, turn, temperature: weights.temperature, random: this.#random });
     const end = performance.now();
     const decision = recordDecision({
       sequence: this.#sequence++,

@@ -8,20 +8,27 @@ import type { BlockHashes, PrefixIndex, PrefixIndexStats, RouterKernels, StoreSt
  */
 export function nativeKernels(): RouterKernels {
   const addon = nativeAddon();
+  let scratch = new Uint32Array(0);
+  /** Valid until the next call: an array per prompt would keep the garbage collector busy. */
+  const packedTokens = (tokens: ArrayLike<number>): Uint32Array => {
+    if (tokens instanceof Uint32Array) return tokens;
+    if (scratch.length < tokens.length) scratch = new Uint32Array(2 * tokens.length);
+    scratch.set(tokens);
+    return scratch.subarray(0, tokens.length);
+  };
   return {
     hashBlocks(tokens, blockSize, scope: HashScope): BlockHashes {
       if (!Number.isSafeInteger(blockSize) || blockSize < 1) throw new InvalidBlockSizeError(blockSize);
       const blocks = Math.floor(tokens.length / blockSize);
-      const packedTokens = tokens instanceof Uint32Array ? tokens : new Uint32Array(tokens);
       const seed = localHashSeed(scope);
       const sequence = new BigUint64Array(blocks);
-      addon.hashBlocks(packedTokens, blockSize, seed, undefined, sequence);
+      addon.hashBlocks(packedTokens(tokens), blockSize, seed, undefined, sequence);
       return {
         sequence,
         /** Most decisions never look at these, so they are worked out when asked for. */
         get local() {
           const local = new BigUint64Array(blocks);
-          addon.hashBlocks(packedTokens, blockSize, seed, local, sequence);
+          addon.hashBlocks(packedTokens(tokens), blockSize, seed, local, sequence);
           return local;
         },
       };
