@@ -13,7 +13,7 @@ export function nativeKernels(): RouterKernels {
   const packedTokens = (tokens: ArrayLike<number>): Uint32Array => {
     if (tokens instanceof Uint32Array) return tokens;
     if (scratch.length < tokens.length) scratch = new Uint32Array(2 * tokens.length);
-    scratch.set(tokens);
+    for (let i = 0; i < tokens.length; i++) scratch[i] = tokens[i]!;
     return scratch.subarray(0, tokens.length);
   };
   return {
