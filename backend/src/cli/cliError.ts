@@ -17,10 +17,10 @@ export function explain(error: unknown): { message: string; mend?: string } {
   const mend = (error as { mend?: unknown }).mend;
   if (typeof mend === 'string') return { message: error.message, mend };
   if (code === 'PORT_BUSY') return { message: error.message, mend: 'ss -ltnp   # names the program; or choose another port' };
-  if (code === 'ENOSPC' || /No space left on device|no space left on device/.test(error.message)) {
+  if (code === 'ENOSPC' || code === 'EDQUOT' || /No space left on device|no space left on device/.test(error.message)) {
     return { message: `The disk is full: ${error.message.split('\n')[0]}`, mend: 'df -h   # free some space, then run the same command again' };
   }
-  if (code === 'EACCES' || code === 'EROFS')
+  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS' || code === 'ENOTDIR' || code === 'ENAMETOOLONG')
     return { message: `A file of the state folder cannot be written: ${error.message}`, mend: 'Choose another folder: DYNAMO_LABS_HOME=/path npm start' };
   if (/address already in use/.test(error.message)) return { message: error.message, mend: 'npm start   # chooses other ports' };
   return { message: error.message };

@@ -97,8 +97,13 @@ function welcome(options: { url: string | undefined; layout: StateLayout; kubect
 Dynamo Labs is ready (${seconds.toFixed(1)} s). ${page}
 
 What next   follow the first notebook, step by step; the Labs panel on the left checks each step on the live cluster
-kubectl     export KUBECONFIG=${layout.kubeconfig}${onPath ? '' : ` PATH="${path.dirname(kubectl)}:$PATH"`}
+kubectl     export KUBECONFIG=${quoted(layout.kubeconfig)}${onPath ? '' : ` PATH="${path.dirname(kubectl)}:$PATH"`}
 Status      npm run status
 Stop        Ctrl-C here, or npm stop
 `;
+}
+
+/** As a word of a shell line. */
+function quoted(file: string): string {
+  return /^[\w./@%+=:,-]+$/.test(file) ? file : `'${file.replaceAll("'", `'\\''`)}'`;
 }

@@ -6,14 +6,36 @@ export class ProcessStartError extends Error {
   readonly processName: string;
   constructor(processName: string, what: string, logFile: string, options?: ErrorOptions) {
     const tail = logTail(logFile);
-    super(`${processName} ${what}.${tail === '' ? '' : `\nLast lines of ${logFile}:\n${tail}`}`, options);
+    const cause = knownCause(logFile);
+    super(
+      `${processName} ${what}${cause === undefined || tail.includes(cause) ? '' : `: ${cause}`}.${tail === '' ? '' : `\nLast lines of ${logFile}:\n${tail}`}`,
+      options,
+    );
     this.name = 'ProcessStartError';
     this.processName = processName;
   }
 }
 
+/** The last mention of something that the machine refused: a Go program's panic buries it under its stacks. */
+function knownCause(file: string): string | undefined {
+  return end(file)
+    .match(/no space left on device|address already in use|too many open files|cannot allocate memory|read-only file system/g)
+    ?.at(-1);
+}
+
 /** The last `lines` lines of a log, long lines cut; empty when there is none. */
 export function logTail(file: string, lines = 12): string {
+  return end(file)
+    .trimEnd()
+    .split('\n')
+    .slice(-lines)
+    .map((line) => `  ${line.slice(0, 400)}`)
+    .join('\n')
+    .trimEnd();
+}
+
+/** The last 16 KiB of a file; empty when there is none. */
+function end(file: string): string {
   let handle: number;
   try {
     handle = openSync(file, 'r');
@@ -24,12 +46,7 @@ export function logTail(file: string, lines = 12): string {
     const { size } = fstatSync(handle);
     const buffer = Buffer.alloc(Math.min(size, 16_384));
     readSync(handle, buffer, 0, buffer.length, size - buffer.length);
-    const all = buffer.toString('utf8').trimEnd().split('\n');
-    return all
-      .slice(-lines)
-      .map((line) => `  ${line.slice(0, 400)}`)
-      .join('\n')
-      .trimEnd();
+    return buffer.toString('utf8');
   } finally {
     closeSync(handle);
   }
