@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Browser, Locator, Page } from 'playwright';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { readRecord, stateLayout } from '../backend/src/controlplane/index.ts';
 import { launchBrowser, runCommand, screenshot } from './support/browser.ts';
 import { startStack, type Stack } from './support/stack.ts';
 
@@ -155,6 +156,27 @@ describe('a learner takes the KV-aware routing lab', () => {
     await runCommand(page, 'docmanager:open', { path: notebook });
     await screenshot(page, 'learner-9-dark');
     await page.reload();
+    await page.locator('.dl-Panel').getByText('12 of 12 steps').first().waitFor({ timeout: 60_000 });
+  });
+
+  it('keeps the progress when backend and JupyterLab are killed and come back', async () => {
+    const layout = stateLayout({ DYNAMO_LABS_HOME: stack.home });
+    const running = (name: string): number | undefined => readRecord(layout)?.processes.find((entry) => entry.name === name && entry.state === 'running')?.pid;
+    for (const name of ['backend', 'jupyter']) {
+      const pid = running(name);
+      process.kill(pid!, 'SIGKILL');
+      await expect.poll(() => running(name) ?? pid, { timeout: 60_000 }).not.toBe(pid);
+    }
+    await expect
+      .poll(
+        () =>
+          page.goto(stack.local.url ?? '').then(
+            (answer) => answer?.status(),
+            () => undefined,
+          ),
+        { timeout: 60_000 },
+      )
+      .toBe(200);
     await page.locator('.dl-Panel').getByText('12 of 12 steps').first().waitFor({ timeout: 60_000 });
   });
 });
