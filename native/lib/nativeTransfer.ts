@@ -2,6 +2,10 @@
 export interface NativeTransferAddon {
   /** `wake` is called on this thread, once per batch of events. Throws an Error with `code`, `phase`, `errno`. */
   TransferAgent: new (options: NativeTransferAgentOptions, wake: () => void) => NativeTransferAgent;
+  /** For benchmarks, synchronous: seconds that one memcpy per piece takes. */
+  ceilingCopy(to: ArrayBuffer, from: ArrayBuffer, options: { pieces: Float64Array }): number;
+  /** For benchmarks, synchronous: seconds that plain send and recv over loopback take; 0 if that failed. */
+  ceilingSocket(to: ArrayBuffer, from: ArrayBuffer, tcp: boolean): number;
 }
 
 export interface NativeTransferAgentOptions {

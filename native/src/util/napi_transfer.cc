@@ -1,9 +1,11 @@
 // The transfer engine's door to JavaScript. The engine runs on threads of its own; one coalesced call says that there are events to drain.
 #include <napi.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "../transfer/agent.h"
+#include "../transfer/ceiling.h"
 #include "napi_arguments.h"
 #include "napi_transfer_values.h"
 
@@ -225,8 +227,38 @@ private:
   bool ended_ = false;
 };
 
+uint8_t* bytesOf(const Napi::Value& value, uint64_t& bytes) {
+  if (!value.IsArrayBuffer()) throw Napi::TypeError::New(value.Env(), "Expected an ArrayBuffer");
+  Napi::ArrayBuffer buffer = value.As<Napi::ArrayBuffer>();
+  bytes = buffer.ByteLength();
+  return static_cast<uint8_t*>(buffer.Data());
+}
+
+Napi::Value ceilingCopy(const Napi::CallbackInfo& info) {
+  uint64_t to_bytes = 0, from_bytes = 0;
+  uint8_t* to = bytesOf(info[0], to_bytes);
+  const uint8_t* from = bytesOf(info[1], from_bytes);
+  return guarded(info.Env(), [&] {
+    const std::vector<Piece> pieces = readPieces(Arguments(info[2], "options"));
+    for (const Piece& piece : pieces)
+      if (piece.local + piece.length > to_bytes || piece.remote + piece.length > from_bytes) throw Failure{Code::InvalidParam, Phase::Queued, 0, "a piece lies outside"};
+    return Napi::Number::New(info.Env(), copyPieces(to, from, pieces));
+  });
+}
+
+Napi::Value ceilingSocket(const Napi::CallbackInfo& info) {
+  uint64_t to_bytes = 0, from_bytes = 0;
+  uint8_t* to = bytesOf(info[0], to_bytes);
+  const uint8_t* from = bytesOf(info[1], from_bytes);
+  return Napi::Number::New(info.Env(), socketCopy(to, from, std::min(to_bytes, from_bytes), info[2].ToBoolean()));
+}
+
 } // namespace
 
-void registerTransfer(Napi::Env env, Napi::Object exports) { exports.Set("TransferAgent", TransferAgent::define(env)); }
+void registerTransfer(Napi::Env env, Napi::Object exports) {
+  exports.Set("TransferAgent", TransferAgent::define(env));
+  exports.Set("ceilingCopy", Napi::Function::New(env, ceilingCopy, "ceilingCopy"));
+  exports.Set("ceilingSocket", Napi::Function::New(env, ceilingSocket, "ceilingSocket"));
+}
 
 } // namespace dynamo_labs
