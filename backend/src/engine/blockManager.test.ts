@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { localBlockHashes, sequenceHashes } from '../protocol/blockHash.ts';
 import type { KvCacheEvent } from '../protocol/index.ts';
 import { BlockManager } from './blockManager.ts';
 
@@ -31,6 +32,17 @@ function manager(blocks: number): { blocks: BlockManager; events: KvCacheEvent[]
 }
 
 describe('the prefix cache', () => {
+  test('identities are the hash chain of the protocol, for a prompt and for the blocks after it', () => {
+    const { blocks } = manager(8);
+    const tokens = prompt(23);
+    const local = localBlockHashes(tokens, blockTokens);
+    const whole = blocks.identify(tokens);
+    expect(whole.map(({ localHash }) => localHash)).toEqual([...local]);
+    expect(whole.map(({ sequenceHash }) => sequenceHash)).toEqual([...sequenceHashes(local)]);
+    const head = blocks.identify(tokens.subarray(0, 8));
+    expect([...head, ...blocks.identify(tokens.subarray(8), head.at(-1))]).toEqual(whole);
+  });
+
   test('a stored prompt is found again, block for block, and only as far as it is equal', () => {
     const { blocks } = manager(8);
     const identities = blocks.identify(prompt(13));

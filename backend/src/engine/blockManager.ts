@@ -1,4 +1,5 @@
-import { localBlockHashes, sequenceHash } from '../protocol/blockHash.ts';
+import { nativeAddon } from '@dynamo-labs/native';
+import { BLOCK_HASH_SEED, localBlockHashes, sequenceHashes } from '../protocol/blockHash.ts';
 import type { KvCacheEvent, KvCacheEventData } from '../protocol/index.ts';
 
 /** A page of the KV pool. */
@@ -26,6 +27,11 @@ export interface BlockIdentity {
   localHash: bigint;
   parentHash?: bigint;
   tokens: Int32Array;
+}
+
+interface BlockHashes {
+  local: BigUint64Array;
+  sequence: BigUint64Array;
 }
 
 export interface BlockManagerOptions {
@@ -85,17 +91,17 @@ export class BlockManager {
 
   /** Identities of `tokens`' full blocks after `parent`. */
   identify(tokens: Int32Array, parent?: BlockIdentity): BlockIdentity[] {
+    const { local, sequence } = parent === undefined ? this.#hashPrompt(tokens) : this.#hashAfter(tokens, parent);
     const identities: BlockIdentity[] = [];
     let previous = parent?.sequenceHash;
-    for (const [i, localHash] of localBlockHashes(tokens, this.blockTokens).entries()) {
-      const own = sequenceHash(previous, localHash);
+    for (const [i, localHash] of local.entries()) {
       identities.push({
-        sequenceHash: own,
+        sequenceHash: sequence[i]!,
         localHash,
         ...(previous === undefined ? {} : { parentHash: previous }),
         tokens: tokens.slice(i * this.blockTokens, (i + 1) * this.blockTokens),
       });
-      previous = own;
+      previous = sequence[i]!;
     }
     return identities;
   }
@@ -210,6 +216,21 @@ export class BlockManager {
     };
     for (const block of this.#cache.values()) visit(block);
     return events;
+  }
+
+  /** A whole prompt: natively, since thousands of tokens hashed here would hold up the worker's event loop. */
+  #hashPrompt(tokens: Int32Array): BlockHashes {
+    const blocks = Math.floor(tokens.length / this.blockTokens);
+    const hashes = { local: new BigUint64Array(blocks), sequence: new BigUint64Array(blocks) };
+    const unsigned = new Uint32Array(tokens.buffer, tokens.byteOffset, tokens.length);
+    nativeAddon().hashBlocks(unsigned, this.blockTokens, BLOCK_HASH_SEED, hashes.local, hashes.sequence);
+    return hashes;
+  }
+
+  /** The block or two that an answer has just filled. */
+  #hashAfter(tokens: Int32Array, parent: BlockIdentity): BlockHashes {
+    const local = localBlockHashes(tokens, this.blockTokens);
+    return { local, sequence: sequenceHashes(local, parent.sequenceHash) };
   }
 
   /** The hash leads to the block, its tokens prove it; the chain before it was proved by the blocks before it. */

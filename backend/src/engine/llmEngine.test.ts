@@ -227,3 +227,20 @@ test('a request that cannot be served is refused with the numbers', async () => 
     }),
   ).rejects.toThrow(/blocks is 0/);
 });
+
+test('steps that fail in a row are counted until one succeeds', async () => {
+  const engine = await engineWith();
+  const prompt = someTokens(100);
+  await answer(engine, request(prompt));
+  const bytes = new Uint8Array(engine.kvPool);
+  bytes.fill(0xff); // every cached key and value is NaN
+  for (const failures of [1, 2]) {
+    const { last } = await answer(engine, request(prompt));
+    expect(last.error).toMatchObject({ code: 'STEP_FAILED' });
+    expect(engine.stats()).toMatchObject({ failedStepsInARow: failures, usedBlocks: 0, running: 0 });
+  }
+  bytes.fill(0);
+  await engine.clearPrefixCache();
+  expect((await answer(engine, request(prompt))).last.finish_reason).toBe('length');
+  expect(engine.stats().failedStepsInARow).toBe(0);
+});

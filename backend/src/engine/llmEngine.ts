@@ -49,7 +49,7 @@ class Engine implements LlmEngine {
   readonly #scheduler: Scheduler;
   readonly #requests = new Map<Sequence, Request>();
   readonly #listeners = new Set<(event: KvCacheEvent) => void>();
-  readonly #counters = { promptTokens: 0, cachedTokens: 0, computedTokens: 0, generatedTokens: 0, steps: 0 };
+  readonly #counters = { promptTokens: 0, cachedTokens: 0, computedTokens: 0, generatedTokens: 0, steps: 0, failedStepsInARow: 0 };
   /** Cleared between steps only: a step in flight reads the blocks. */
   readonly #clears: ((blocks: number) => void)[] = [];
   #loop: Promise<void> | undefined;
@@ -201,10 +201,12 @@ class Engine implements LlmEngine {
       const error = this.#closed
         ? new EngineError('ENGINE_CLOSED', 'the engine was closed')
         : new EngineError('STEP_FAILED', `the model could not compute a step: ${(cause as Error).message}`, { cause });
+      this.#counters.failedStepsInARow++;
       for (const entry of entries) this.#fail(entry, error);
       return;
     }
     this.#counters.steps++;
+    this.#counters.failedStepsInARow = 0;
     for (const [i, entry] of entries.entries()) this.#advance(entry, entry.slice.count, results[i]!);
   }
 

@@ -39,6 +39,8 @@ export interface EngineStats {
   computedTokens: number;
   generatedTokens: number;
   steps: number;
+  /** Steps that failed since the last one that did not: the engine is broken, not a request, when this grows. */
+  failedStepsInARow: number;
   preemptions: number;
   /** -1 before the first event. */
   lastKvEventId: number;

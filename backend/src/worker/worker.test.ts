@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { LlmEngine } from '../engine/index.ts';
 import { createLogger } from '../observability/index.ts';
 import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
@@ -25,6 +25,7 @@ class EchoEngine implements LlmEngine {
   readonly kvPool = new ArrayBuffer(0);
   readonly #listeners = new Set<(event: KvCacheEvent) => void>();
   closed = false;
+  failedStepsInARow = 0;
   events = 0;
 
   async *generate(request: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput> {
@@ -55,7 +56,7 @@ class EchoEngine implements LlmEngine {
   }
   stats() {
     const zero = { usedBlocks: 0, cachedBlocks: 0, running: 0, waiting: 0, promptTokens: 5, cachedTokens: 0, computedTokens: 5 };
-    return { totalBlocks: 8, ...zero, generatedTokens: 0, steps: 0, preemptions: 0, lastKvEventId: this.events - 1 };
+    return { totalBlocks: 8, ...zero, generatedTokens: 0, steps: 0, failedStepsInARow: this.failedStepsInARow, preemptions: 0, lastKvEventId: this.events - 1 };
   }
   async [Symbol.asyncDispose](): Promise<void> {
     this.closed = true;
@@ -100,6 +101,10 @@ const request = (tokens: number[], maxTokens: number): PreprocessedRequest => ({
   sampling_options: { temperature: 0 },
   output_options: {},
 });
+
+async function until(condition: () => boolean): Promise<void> {
+  await vi.waitFor(() => expect(condition()).toBe(true), { timeout: 5_000, interval: 2 });
+}
 
 describe('Worker', () => {
   it('answers 503 while it loads, is found only when it can answer, and leaves in order', async () => {
@@ -151,15 +156,17 @@ describe('Worker', () => {
       ),
     ).rejects.toMatchObject({ reason: 'PROMPT_TOO_LONG', message: expect.stringMatching(/64.*64/) });
     await expect(call({})).rejects.toMatchObject({ reason: 'BAD_REQUEST', message: expect.stringContaining('request_id') });
+    for await (const _ of client.call({ address, endpoint: 'generate', requestId: 'r2', payload: request([1], 1_000_000) })) break; // a stop string came
+    await until(() => lines.join('').includes('request finished: stop request_id=r2'));
     await expect(call(request([1], 1_000_000), AbortSignal.timeout(50))).rejects.toMatchObject({ name: 'TimeoutError' });
     const text = await (await system('/metrics')).text();
-    expect(text).toMatch(/dynamo_component_requests_total\{.*dynamo_endpoint="generate".*\} 3/);
+    expect(text).toMatch(/dynamo_component_requests_total\{.*dynamo_endpoint="generate".*\} 4/);
     expect(text).toMatch(/dynamo_component_request_bytes_total\{.*\} [1-9]/);
     expect(text).toMatch(/dynamo_component_response_bytes_total\{.*\} [1-9]/);
     expect(text).toMatch(/vllm:prompt_tokens_total\{.*\} 5/);
     expect(await (await system('/engine/state')).json()).toMatchObject({
-      requests: { total: 3, running: 0, cancelled: 1 },
-      kv_events: { enabled: true, last_event_id: 1 },
+      requests: { total: 4, running: 0, cancelled: 1 },
+      kv_events: { enabled: true, last_event_id: 2 },
     });
     expect(await (await system('/engine/clear_prefix_cache', 'POST')).json()).toEqual({ status: 'success', cleared_blocks: 3 });
     expect((await system('/nothing')).status).toBe(404);
