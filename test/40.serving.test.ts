@@ -204,6 +204,8 @@ describe('serving: two workers behind a KV-aware frontend', () => {
     controller.abort();
     await eventually(states, (all) => all.every(({ requests, engine }) => requests.running === 0 && engine.running === 0));
     expect(await cancelled()).toBe(before + 1);
+    const metrics = await (await fetch(`${frontend.url}/metrics`)).text();
+    expect(metrics).toMatch(/dynamo_frontend_requests_total\{.*status="error",error_type="cancelled"\} 1\n/);
     await eventually(
       () => getJson<RouterState>(`${frontend.url}/router/state`),
       (state) => state.workers.every(({ active_requests }) => active_requests === 0),

@@ -12,7 +12,8 @@ export interface AnswerFormat<Body> extends AnswerWords {
   endpoint: 'chat_completions' | 'completions';
   schema: z.ZodType<Body>;
   idPrefix: string;
-  prepare(body: Body, model: ServedModel, requestId: string): GenerationRequest;
+  /** Rejects with ApiError, TextCodecError, or the signal's reason. */
+  prepare(body: Body, model: ServedModel, requestId: string, signal: AbortSignal): Promise<GenerationRequest>;
 }
 
 /** The answer's half. */
@@ -29,8 +30,8 @@ export const chatFormat: AnswerFormat<ChatRequest> = {
   schema: chatSchema,
   idPrefix: 'chatcmpl-',
   object: { full: 'chat.completion', chunk: 'chat.completion.chunk' },
-  prepare: (body, model, requestId) =>
-    preprocessedRequest(body, model, requestId, model.codec.tokenizeChat(body.messages), {
+  prepare: async (body, model, requestId, signal) =>
+    preprocessedRequest(body, model, requestId, await model.encoder.encode({ messages: body.messages }, signal), {
       promptField: 'messages',
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       maxTokensField: body.max_completion_tokens === undefined ? 'max_tokens' : 'max_completion_tokens',
@@ -56,10 +57,10 @@ export const completionFormat: AnswerFormat<CompletionRequest> = {
   schema: completionSchema,
   idPrefix: 'cmpl-',
   object: { full: 'text_completion', chunk: 'text_completion' },
-  prepare: (body, model, requestId) => {
+  prepare: async (body, model, requestId, signal) => {
     const { prompt } = body;
     const first = typeof prompt === 'string' ? prompt : prompt[0];
-    const tokens = typeof first === 'string' ? model.codec.encode(first) : (prompt as number[]);
+    const tokens = typeof first === 'string' ? await model.encoder.encode({ text: first }, signal) : (prompt as number[]);
     return preprocessedRequest(body, model, requestId, tokens, {
       promptField: 'prompt',
       // The API's own default.

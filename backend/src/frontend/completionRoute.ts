@@ -6,7 +6,7 @@ import { TextCodecError } from '../preprocess/index.ts';
 import type { AnswerFormat, AnswerWords } from './answerFormat.ts';
 import { ApiError } from './apiError.ts';
 import type { Dispatcher } from './dispatcher.ts';
-import type { FrontendMetrics } from './frontendMetrics.ts';
+import type { ErrorType, FrontendMetrics } from './frontendMetrics.ts';
 import type { ModelManager } from './modelManager.ts';
 import { nvextAnswer, pinOf, wantsQueryOnly } from './nvext.ts';
 import { readRequest, type ChatRequest, type CompletionRequest } from './requestSchema.ts';
@@ -35,14 +35,17 @@ export function completionRoute<Body extends ChatRequest | CompletionRequest>(op
     const begin = performance.now();
     metrics.started(model.name);
     inFlight.add(requestId);
-    let status: 'success' | 'error' = 'error';
+    let errorType: ErrorType = '';
     try {
       await answer(options, format, { body, model, requestId, request, response });
-      status = 'success';
+    } catch (error) {
+      errorType = errorTypeOf(error);
+      // Nobody is left to be told.
+      if (!(error instanceof ClientGone)) throw error;
     } finally {
       inFlight.delete(requestId);
       metrics.finished(model.name, performance.now() - begin);
-      metrics.answered(model.name, format.endpoint, kind, status);
+      metrics.answered(model.name, format.endpoint, kind, errorType);
     }
   };
 }
@@ -60,7 +63,14 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
   format: AnswerFormat<Body>,
   { body, model, requestId, request, response }: Exchange<Body>,
 ): Promise<void> {
-  const { preprocessed, stop, logprobs } = prepare(format, body, model, requestId);
+  const abort = new AbortController();
+  response.on('close', () => {
+    if (response.writableFinished) return;
+    metrics.disconnected(model.name);
+    logger.info('client disconnected, cancelling', { request_id: requestId });
+    abort.abort(new ClientGone());
+  });
+  const { preprocessed, stop, logprobs } = await prepare(format, { body, model, requestId }, abort.signal);
   metrics.prompt(model.name, preprocessed.token_ids.length);
   const pin = pinOf(request.headers, body.nvext);
   const head = {
@@ -81,13 +91,6 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     });
     return;
   }
-  const abort = new AbortController();
-  response.on('close', () => {
-    if (response.writableFinished) return;
-    metrics.disconnected(model.name);
-    logger.info('client disconnected, cancelling', { request_id: requestId });
-    abort.abort(new ClientGone());
-  });
   let decision: RoutingDecision | undefined;
   const onDecision = (made: RoutingDecision): void => void (decision = made);
   const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, onDecision, ...(pin === undefined ? {} : { pin }) });
@@ -106,16 +109,22 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
         includeUsage: body.stream_options?.include_usage === true,
       });
     } else response.json({ ...head, object: format.object.full, ...(await wholeAnswer(format, generation, logprobs)), ...wrap(extra()) });
+    abort.signal.throwIfAborted();
   } catch (error) {
-    if (!(error instanceof ClientGone)) throw error;
+    // Whatever else fails once the client is gone fails because of that.
+    throw abort.signal.aborted ? abort.signal.reason : error;
   } finally {
     metrics.output(model.name, generation.usage.completionTokens);
   }
 }
 
-function prepare<Body extends ChatRequest | CompletionRequest>(format: AnswerFormat<Body>, body: Body, model: ServedModel, requestId: string) {
+async function prepare<Body extends ChatRequest | CompletionRequest>(
+  format: AnswerFormat<Body>,
+  { body, model, requestId }: Pick<Exchange<Body>, 'body' | 'model' | 'requestId'>,
+  signal: AbortSignal,
+) {
   try {
-    return format.prepare(body, model, requestId);
+    return await format.prepare(body, model, requestId, signal);
   } catch (error) {
     if (!(error instanceof TextCodecError)) throw error;
     throw new ApiError(400, error.message, { param: format.endpoint === 'completions' ? 'prompt' : 'messages', code: error.code.toLowerCase(), cause: error });
@@ -194,6 +203,18 @@ function findModel(models: ModelManager, name: string): ServedModel {
   return model;
 }
 
+function errorTypeOf(error: unknown): ErrorType {
+  if (error instanceof ClientGone) return 'cancelled';
+  const { status } = error instanceof ApiError ? error : { status: 500 };
+  if (status === 404) return 'not_found';
+  if (status < 500) return 'validation';
+  return status === 503 || status === 529 ? 'overload' : 'internal';
+}
+
+/**
+ * The caller's id, or a new one. Decision, logs and outcome are kept under it, so two requests of one id must not be under way at once: the second is
+ * refused (409) rather than renamed, since its caller would look for it under the name it gave. An id that is done may be used again.
+ */
 function requestIdOf(request: Request, inFlight: ReadonlySet<string>): string {
   const given = request.header('x-request-id');
   if (given === undefined || given === '') return randomUUID();

@@ -5,6 +5,9 @@ const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 const tokens = [1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384];
 const microsteps = powersOfTwo(0.0001, 18);
 
+/** Why a request has no complete answer. A client that left is `cancelled`. */
+export type ErrorType = '' | 'validation' | 'not_found' | 'overload' | 'cancelled' | 'internal';
+
 export interface WorkerSeries {
   worker_id: string;
   dp_rank: number;
@@ -37,7 +40,7 @@ export class FrontendMetrics {
     const metrics = new MetricsRegistry();
     this.#metrics = metrics;
     const model = ['model'] as const;
-    this.#requests = metrics.counter('dynamo_frontend_requests_total', 'HTTP requests', ['model', 'endpoint', 'request_type', 'status']);
+    this.#requests = metrics.counter('dynamo_frontend_requests_total', 'HTTP requests', ['model', 'endpoint', 'request_type', 'status', 'error_type']);
     this.#active = metrics.gauge('dynamo_frontend_active_requests', 'Requests being answered', model);
     // The older name of the same series, which dashboards still use.
     metrics.gauge('dynamo_frontend_inflight_requests', 'Requests being answered', model, (gauge) => {
@@ -117,9 +120,9 @@ export class FrontendMetrics {
     this.#duration.observe({ model }, durationMs / 1000);
   }
 
-  /** `status` as Dynamo's: success or error. */
-  answered(model: string, endpoint: string, requestType: 'stream' | 'unary', status: 'success' | 'error'): void {
-    this.#requests.inc({ model, endpoint, request_type: requestType, status });
+  /** As Dynamo's: status `success` with an empty `error_type`, else status `error`. */
+  answered(model: string, endpoint: string, requestType: 'stream' | 'unary', errorType: ErrorType): void {
+    this.#requests.inc({ model, endpoint, request_type: requestType, status: errorType === '' ? 'success' : 'error', error_type: errorType });
   }
 
   disconnected(model: string): void {

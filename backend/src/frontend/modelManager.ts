@@ -1,6 +1,6 @@
 import type { Logger } from '../observability/index.ts';
 import type { ModelDeploymentCard } from '../protocol/index.ts';
-import { loadTextCodec, type TextCodec } from '../preprocess/index.ts';
+import { loadTextCodec, PromptEncoder, type TextCodec } from '../preprocess/index.ts';
 import { KvRouter, RouterQueue, type KvRouterOptions, type QueuePolicy } from '../router/index.ts';
 import { endpointNames, type EventPlane, type Instance, type InstanceListener, type RequestPlaneClient } from '../runtime/index.ts';
 import { KvEventFollower } from './kvEventFollower.ts';
@@ -59,10 +59,7 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
 
   async close(): Promise<void> {
     await this.#queue;
-    for (const { follower, queue } of this.#models.values()) {
-      queue?.[Symbol.dispose]();
-      await follower?.close();
-    }
+    for (const model of this.#models.values()) await closeModel(model);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,8 +79,7 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
     // Without workers nothing binds the name to what it was: a graph that is applied again may bring another model.
     const known = former !== undefined && former.workers.size === 0 && this.#conflict(card, former.card) !== undefined ? undefined : former;
     if (former !== known) {
-      former?.queue?.[Symbol.dispose]();
-      await former?.follower?.close();
+      await closeModel(former);
     }
     const conflict = this.#conflict(card, known?.card);
     if (conflict !== undefined) {
@@ -127,13 +123,14 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
   async #create(card: ModelDeploymentCard): Promise<Entry> {
     const { router: routerOptions, eventPlane, requests, logger, onKvEvent, onModel, loadCodec = loadTextCodec } = this.#options;
     const codec = await loadCodec(card.tokenizer_path);
+    const encoder = new PromptEncoder({ dir: card.tokenizer_path, codec });
     const router = new KvRouter({ ...routerOptions, blockSize: card.kv_cache_block_size });
     const queue = this.#options.queue === undefined ? undefined : new RouterQueue({ router, ...this.#options.queue });
     const follows = eventPlane !== undefined && routerOptions.mode === 'kv';
     const follower = follows
       ? new KvEventFollower({ router, plane: eventPlane, requests, logger, ...(onKvEvent === undefined ? {} : { onApplied: onKvEvent }) })
       : undefined;
-    const model: Entry = { name: card.display_name, card, codec, router, queue, follower, workers: new Map(), created: Math.floor(Date.now() / 1000) };
+    const model: Entry = { name: card.display_name, card, codec, encoder, router, queue, follower, workers: new Map(), created: Math.floor(Date.now() / 1000) };
     this.#models.set(model.name, model);
     onModel?.(model);
     return model;
@@ -148,4 +145,10 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
       })),
     );
   }
+}
+
+async function closeModel(model: Entry | undefined): Promise<void> {
+  model?.queue?.[Symbol.dispose]();
+  await model?.follower?.close();
+  await model?.encoder.close();
 }

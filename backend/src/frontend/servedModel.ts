@@ -1,5 +1,5 @@
 import type { ModelDeploymentCard } from '../protocol/index.ts';
-import type { TextCodec } from '../preprocess/index.ts';
+import type { PromptEncoder, TextCodec } from '../preprocess/index.ts';
 import type { KvRouter, RouterQueue } from '../router/index.ts';
 import type { Instance } from '../runtime/index.ts';
 import type { KvEventFollower } from './kvEventFollower.ts';
@@ -9,6 +9,8 @@ export interface ServedModel {
   readonly name: string;
   readonly card: ModelDeploymentCard;
   readonly codec: TextCodec;
+  /** Prompts to tokens, off the event loop where they are long. */
+  readonly encoder: PromptEncoder;
   readonly router: KvRouter;
   /** Set where requests wait while all workers are saturated. */
   readonly queue: RouterQueue | undefined;

@@ -12,6 +12,7 @@ export { instanceIdOfPod, randomInstanceId } from './instanceId.ts';
 export { decodeKvEvent, decodeKvEventBatch, encodeKvEvent, encodeKvEventBatch, type KvEventBatch, type WireKvEvent } from './kvEventCodec.ts';
 export { dynamoNamespace, endpointNames, topics } from './planes.ts';
 export {
+  CallerSatisfiedError,
   HandlerError,
   type RequestCall,
   type RequestContext,

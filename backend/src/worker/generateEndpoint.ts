@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { LlmEngine } from '../engine/index.ts';
 import type { Logger } from '../observability/index.ts';
 import type { EngineOutput, PreprocessedRequest, PromptAccount } from '../protocol/index.ts';
-import { HandlerError, type RequestHandler } from '../runtime/index.ts';
+import { CallerSatisfiedError, HandlerError, type RequestHandler } from '../runtime/index.ts';
 import type { WorkerMetrics } from './workerMetrics.ts';
 
 export interface GenerateEndpointOptions {
@@ -76,6 +76,8 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
       else if (finish === 'error') logger.error(`request failed: ${(error as Error).message}`, { request_id: requestId });
       throw error;
     } finally {
+      // The frontend found a stop string: the answer is complete.
+      if (signal.reason instanceof CallerSatisfiedError) finish = 'stop';
       measure.end(finish, bytes);
       if (logRequests) {
         logger.info(`request finished: ${finish}`, {

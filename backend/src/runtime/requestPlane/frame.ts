@@ -13,7 +13,7 @@ export const frameTypes = {
   end: 4,
   /** server → client: {code, message, refused}; ends the stream. */
   error: 5,
-  /** client → server: stop working on this stream. */
+  /** client → server: {reason: satisfied | cancelled}; stop working on this stream. */
   cancel: 6,
   /** client → server: that many more data frames may be sent. */
   credit: 7,

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { HandlerError, type RequestContext, type RequestPlaneClient, type RequestPlaneServer } from './requestPlane.ts';
+import { CallerSatisfiedError, HandlerError, type RequestContext, type RequestPlaneClient, type RequestPlaneServer } from './requestPlane.ts';
 import { ConnectFailedError, ConnectionLostError, DeadlineExceededError, MessageTooLargeError, RemoteError, RequestRefusedError } from './requestPlaneError.ts';
 
 export interface RequestPlanePair {
@@ -125,18 +125,19 @@ export function requestPlaneContract(name: string, create: () => Promise<Request
       return started.promise;
     }
 
-    it('cancels the work when the iteration ends early', async () => {
+    it('ends the work when the iteration ends early: the caller is satisfied', async () => {
       const context = await endless(async (iterator) => iterator.return?.());
-      expect(context.signal.aborted).toBe(true);
+      expect(context.signal.reason).toBeInstanceOf(CallerSatisfiedError);
       expect(pair.server.inFlight).toBe(0);
     });
 
     it('cancels the work when the signal is aborted, and fails with its reason', async () => {
       const reason = new Error('the client went away');
-      await endless(async (iterator, abort) => {
+      const context = await endless(async (iterator, abort) => {
         abort.abort(reason);
         expect(await collect(iterator).catch((e: unknown) => e)).toBe(reason);
       });
+      expect(context.signal.reason).not.toBeInstanceOf(CallerSatisfiedError);
     });
 
     it('a worker that dies is a lost connection, not a refusal', async () => {

@@ -2,7 +2,8 @@
 export interface RequestPlaneClient extends AsyncDisposable {
   readonly plane: string;
   /**
-   * Starts on the first `next()`. Ending the iteration early, or aborting `signal`, cancels the work on the worker.
+   * Starts on the first `next()`. Ending the iteration early says that the caller has all it wants, aborting `signal` that it wants nothing any more:
+   * both end the work on the worker, which can tell them apart.
    * Fails with one of the `RequestPlaneError` classes, or with `signal.reason`.
    */
   call<T = unknown>(call: RequestCall): AsyncIterableIterator<T>;
@@ -26,7 +27,7 @@ export interface RequestContext {
   requestId: string;
   /** Payload bytes so far; the server counts on while the handler yields. */
   readonly bytes: { request: number; response: number };
-  /** Aborted when the caller cancels, its connection ends, or the deadline passes. */
+  /** Aborted when the caller cancels, its connection ends, or the deadline passes; with a `CallerSatisfiedError` when it has all it wants. */
   signal: AbortSignal;
 }
 
@@ -44,6 +45,15 @@ export interface RequestPlaneServer extends AsyncDisposable {
   drain(deadlineMs: number): Promise<boolean>;
   /** Cancels what is in flight and closes every connection. */
   close(): Promise<void>;
+}
+
+/** Why a handler's signal is aborted when the caller read as much as it wants, e.g. up to a stop string: nothing went wrong. */
+export class CallerSatisfiedError extends Error {
+  readonly code = 'CALLER_SATISFIED';
+  constructor() {
+    super('the caller has all it wants');
+    this.name = 'CallerSatisfiedError';
+  }
 }
 
 /** Thrown by a handler: `code` reaches the caller as `RemoteError.remoteCode`, or refuses the request when `refused`. */

@@ -36,6 +36,11 @@ export class ResponseStream {
     return this.#ended;
   }
 
+  /** This side gave up: time ran out, the signal was aborted, the connection was lost. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   accept(): void {
     clearTimeout(this.#accept);
   }

@@ -85,7 +85,10 @@ export class TcpClientConnection {
     } finally {
       this.#streams.delete(id);
       stream.dispose();
-      if (!stream.ended && !this.#socket.destroyed) this.#socket.write(encodeFrame(frameTypes.cancel, id));
+      if (!stream.ended && !this.#socket.destroyed) {
+        const reason = signal?.aborted === true || stream.failed ? 'cancelled' : 'satisfied';
+        this.#socket.write(encodeFrame(frameTypes.cancel, id, Buffer.from(JSON.stringify({ reason }))));
+      }
     }
   }
 

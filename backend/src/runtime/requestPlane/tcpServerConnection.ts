@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { CreditGate } from './creditGate.ts';
 import { encodeFrame, FrameDecoder, frameTypes, type Frame, type FrameType } from './frame.ts';
-import { HandlerError, type RequestHandler } from './requestPlane.ts';
+import { CallerSatisfiedError, HandlerError, type RequestHandler } from './requestPlane.ts';
 import type { TcpOptions } from './tcpOptions.ts';
 
 export interface TcpServerConnectionOptions {
@@ -56,7 +56,7 @@ export class TcpServerConnection {
 
   #receive(frame: Frame): void {
     if (frame.type === frameTypes.ping) this.#send(frameTypes.pong, 0);
-    else if (frame.type === frameTypes.cancel) this.#streams.get(frame.stream)?.abort.abort(new Error('cancelled by the caller'));
+    else if (frame.type === frameTypes.cancel) this.#streams.get(frame.stream)?.abort.abort(cancelReason(frame.payload));
     else if (frame.type === frameTypes.credit) this.#streams.get(frame.stream)?.credit.add(frame.payload.readUInt32BE(0));
     else if (frame.type === frameTypes.request) {
       if (this.#streams.has(frame.stream)) throw new Error(`stream ${frame.stream} is already open`);
@@ -110,6 +110,11 @@ export class TcpServerConnection {
   #send(type: FrameType, stream: number, payload?: Uint8Array): void {
     if (!this.#socket.destroyed) this.#socket.write(encodeFrame(type, stream, payload));
   }
+}
+
+function cancelReason(payload: Buffer): Error {
+  const { reason } = JSON.parse(payload.toString('utf8')) as { reason?: unknown };
+  return reason === 'satisfied' ? new CallerSatisfiedError() : new Error('cancelled by the caller');
 }
 
 /** Throws on anything but a request message: the connection then ends. */
