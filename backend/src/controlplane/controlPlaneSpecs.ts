@@ -67,7 +67,12 @@ export function controlPlaneSpecs(options: ControlPlaneOptions): {
         `--data-dir=${layout.etcd}`,
         `--listen-client-urls=${etcdUrl}`,
         `--advertise-client-urls=${etcdUrl}`,
-        '--listen-peer-urls=http://127.0.0.1:0',
+        // There are no peers; etcd listens for them all the same, and lets in who has a certificate.
+        '--listen-peer-urls=https://127.0.0.1:0',
+        `--peer-cert-file=${pki('etcd.crt')}`,
+        `--peer-key-file=${pki('etcd.key')}`,
+        '--peer-client-cert-auth=true',
+        `--peer-trusted-ca-file=${pki('etcd-ca.crt')}`,
         `--cert-file=${pki('etcd.crt')}`,
         `--key-file=${pki('etcd.key')}`,
         '--client-cert-auth=true',
