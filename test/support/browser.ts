@@ -6,6 +6,7 @@ import { chromium } from 'playwright';
 import type { Browser, Page } from 'playwright';
 
 import type { JupyterServer } from './jupyterServer.ts';
+import { packagedChromium } from './packagedChromium.ts';
 
 const flags = ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-background-networking'];
 
@@ -16,8 +17,9 @@ export async function launchBrowser(): Promise<Browser> {
     .flatMap((folder) => ['chromium', 'chromium-browser', 'google-chrome'].map((name) => path.join(folder, name)));
   const found = onPath.find((file) => existsSync(file));
   if (found !== undefined) return await chromium.launch({ executablePath: found, args: flags });
-  const packaged = (await import('@sparticuz/chromium')).default;
-  return await chromium.launch({ executablePath: await packaged.executablePath(), args: [...packaged.args, ...flags] });
+  const { executablePath, env } = packagedChromium();
+  // Its headless shell has no zygote.
+  return await chromium.launch({ executablePath, args: [...flags, '--no-zygote'], env: { ...(process.env as Record<string, string>), ...env } });
 }
 
 /** Pictures of what a learner sees, kept as CI artefacts. */
