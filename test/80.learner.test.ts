@@ -73,7 +73,7 @@ describe('a learner takes the KV-aware routing lab', () => {
   });
 
   it('does the step and sees it pass, with evidence', async () => {
-    await runCell("readFileSync('manifests/nats.yaml'");
+    await runCell("k8s.apply('manifests/nats.yaml'");
     const found = await check('Give the workers a place', 'passed');
     expect(await found.textContent()).not.toContain('no pod nats-0');
     const body = page.locator('.dl-Panel .dl-Step-body');
@@ -92,7 +92,7 @@ describe('a learner takes the KV-aware routing lab', () => {
     await runCommand(page, 'dynamo-labs:open-topology');
     await page.locator('.dl-Topology-frame').waitFor();
     await runCommand(page, 'docmanager:open', { path: notebook });
-    await runCell("readFileSync('manifests/vllm-kv-demo.yaml'", 240_000);
+    await runCell("k8s.apply('manifests/vllm-kv-demo.yaml'", 240_000);
     await check('Deploy two workers', 'passed');
     await runCommand(page, 'dynamo-labs:open-topology');
     const view = page.locator('.dl-Topology-frame');
@@ -106,7 +106,7 @@ describe('a learner takes the KV-aware routing lab', () => {
   it('counts GPUs, opens the door, and asks the first question', async () => {
     await runCell('const allocatable');
     await check('Count the GPUs', 'passed');
-    await runCell("readFileSync('manifests/frontend-nodeport.yaml'");
+    await runCell("k8s.apply('manifests/frontend-nodeport.yaml'");
     await check('Open a door', 'passed');
     await runCell("requestId: 'first-1'");
     await check('Ask a question that nobody has cached', 'passed');

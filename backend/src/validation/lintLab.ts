@@ -47,6 +47,11 @@ async function lintText(lab: Lab, stepIds: string[]): Promise<string[]> {
     seen.add(step);
     if (!stepIds.includes(step)) problems.push(`lab.md: a cell names the unknown step "${step}"`);
   }
+  for (const [, cell = ''] of text.matchAll(/^```typescript[^\n]*\n(.*?)^```/gms)) {
+    for (const [, module = ''] of cell.matchAll(/^import .* from '([^']+)'/gm)) {
+      if (module !== '@dynamo-labs/kit') problems.push(`lab.md: a cell imports "${module}"; notebooks import only @dynamo-labs/kit`);
+    }
+  }
   for (const id of stepIds) if (!seen.has(id)) problems.push(`lab.md: no cell belongs to step "${id}"`);
   for (const [, target = ''] of text.matchAll(/!?\[[^\]]*\]\((?!https?:|#)([^)\s]+)\)/g)) {
     if (!existsSync(path.join(lab.dir, target))) problems.push(`lab.md: link to "${target}", which does not exist`);

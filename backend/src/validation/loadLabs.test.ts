@@ -52,6 +52,7 @@ describe('loadLab', () => {
     ['a bash cell', { 'lab.md': '```bash\nls\n```\n```typescript {"step": "one"}\n```\n' }, '```bash fence'],
     ['an open fence', { 'lab.md': '```typescript {"step": "one"}\n' }, 'not closed'],
     ['a step without a cell', { 'lab.md': '# nothing\n' }, 'no cell belongs to step "one"'],
+    ['a foreign import', { 'lab.md': '```typescript {"step": "one"}\nimport fs from \'node:fs\';\n```\n' }, 'imports "node:fs"'],
     ['a dead link', { 'lab.md': '[x](missing.yaml)\n\n```typescript {"step": "one"}\n```\n' }, '"missing.yaml", which does not exist'],
   ])('finds %s', async (_what, files, expected) => {
     expect((await lintLab(await loadLab(await writeLab(files)))).join('\n')).toContain(expected);

@@ -37,10 +37,13 @@ export const k8s = {
   /** Any kubectl command, e.g. `k8s.kubectl('get', 'pods', '-o', 'wide')`. */
   kubectl: (...args: string[]): Promise<ShellResult> => kubectl(args),
 
-  /** Creates or changes what the YAML says and returns the objects as the API server has them. */
-  apply: async (yaml: string, scope: KubeScope = {}): Promise<KubeObject[]> => {
-    await kubectl(['apply', ...namespace(scope), '-f', '-'], { input: yaml });
-    const { stdout } = await kubectl(['get', ...namespace(scope), '-f', '-', '-o', 'json'], { input: yaml, quiet: true });
+  /** Creates or changes what the YAML says, given as text or as the name of a `.yaml` file, and returns the objects as the API server has them. */
+  apply: async (yamlOrFile: string, scope: KubeScope = {}): Promise<KubeObject[]> => {
+    const isFile = /^[^\n]+\.ya?ml$/.test(yamlOrFile);
+    const source = ['-f', isFile ? yamlOrFile : '-'];
+    const input = isFile ? {} : { input: yamlOrFile };
+    await kubectl(['apply', ...namespace(scope), ...source], input);
+    const { stdout } = await kubectl(['get', ...namespace(scope), ...source, '-o', 'json'], { ...input, quiet: true });
     return shownAlready(items(JSON.parse(stdout)));
   },
 
