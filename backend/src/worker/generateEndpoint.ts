@@ -11,6 +11,8 @@ export interface GenerateEndpointOptions {
   logger: Logger;
   logRequests: boolean;
   maxModelLen: number;
+  /** A step failed: the engine may be broken. */
+  onStepFailed: (message: string) => void;
 }
 
 const request = z.object({
@@ -33,6 +35,8 @@ const request = z.object({
   }),
   output_options: z.object({ logprobs: z.number().int().nonnegative().optional() }),
   estimated_prefix_hit_num_blocks: z.number().optional(),
+  /** This worker's own canary: neither counted nor logged. */
+  health_check: z.boolean().optional(),
 });
 
 /** The engine's codes for a request that no worker could serve. */
@@ -40,7 +44,7 @@ const callerErrors: ReadonlySet<string> = new Set(['INVALID_REQUEST', 'PROMPT_TO
 
 /** Serves `generate`: one engine output per message. Logs, for each request, how much of its prompt the cache held. */
 export function generateEndpoint(options: GenerateEndpointOptions): RequestHandler {
-  const { engine, metrics, logger, logRequests, maxModelLen } = options;
+  const { engine, metrics, logger, maxModelLen, onStepFailed } = options;
   return async function* (payload, { signal, requestId, bytes }) {
     const parsed = request.safeParse(payload);
     if (!parsed.success) {
@@ -48,12 +52,14 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
       throw new HandlerError('BAD_REQUEST', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, { refused: true });
     }
     const asked = parsed.data as PreprocessedRequest;
+    const own = parsed.data.health_check === true;
+    const logRequests = options.logRequests && !own;
     const length = asked.token_ids.length;
     if (length >= maxModelLen) {
       const message = `The decoder prompt (length ${length}) is longer than the maximum model length of ${maxModelLen}.`;
       throw new HandlerError('PROMPT_TOO_LONG', message, { refused: true });
     }
-    const measure = metrics.start();
+    const measure = own ? undefined : metrics.start();
     let generated = 0;
     let account: PromptAccount | undefined;
     let finish: string = 'cancelled';
@@ -65,6 +71,7 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
           if (logRequests) logPrompt(logger, requestId, output.prompt, engine.model.blockTokens);
         }
         if (output.finish_reason !== undefined) finish = output.finish_reason;
+        if (output.error?.code === 'STEP_FAILED') onStepFailed(output.error.message);
         if (output.error !== undefined)
           throw new HandlerError(output.error.code, output.error.message, { refused: generated === 0 && callerErrors.has(output.error.code) });
         yield withoutUndefined(output);
@@ -78,14 +85,14 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
     } finally {
       // The frontend found a stop string: the answer is complete.
       if (signal.reason instanceof CallerSatisfiedError) finish = 'stop';
-      measure.end(finish, bytes);
+      measure?.end(finish, bytes);
       if (logRequests) {
         logger.info(`request finished: ${finish}`, {
           request_id: requestId,
           prompt_tokens: length,
           computed_tokens: account?.computed_tokens,
           output_tokens: generated,
-          duration_ms: measure.elapsedMs(),
+          duration_ms: measure?.elapsedMs(),
         });
       }
     }

@@ -2,7 +2,11 @@ import { createLlmEngine } from '../engine/index.ts';
 import { loggerFromEnv } from '../observability/index.ts';
 import { CommandLineExit } from '../runtime/commandLine.ts';
 import { parseWorkerArguments } from './arguments.ts';
+import { EngineDeadError } from './engineDeadError.ts';
 import { Worker } from './worker.ts';
+
+/** What still runs when the engine is dead gets so long to end. */
+const deadEngineGraceMs = 1_000;
 
 /** `python3 -m dynamo.vllm`: runs one worker until SIGTERM or SIGINT; a second signal ends it at once. */
 async function main(): Promise<number> {
@@ -20,7 +24,13 @@ async function main(): Promise<number> {
   try {
     const flags = parseWorkerArguments(process.argv.slice(2));
     const worker = await Worker.start({ flags, logger, createEngine: createLlmEngine, signal: stop.signal });
-    logger.info(`${await stopped} received, shutting down`);
+    const end = await Promise.race([stopped, worker.failed]);
+    if (end instanceof EngineDeadError) {
+      logger.error('the engine is dead, ending the process so that it is started anew');
+      await worker.close(deadEngineGraceMs);
+      return 1;
+    }
+    logger.info(`${end} received, shutting down`);
     await worker.close(Number(process.env['DYN_GRACEFUL_SHUTDOWN_TIMEOUT'] ?? 30) * 1000);
     return 0;
   } catch (error) {

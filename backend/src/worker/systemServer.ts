@@ -5,8 +5,8 @@ import express from 'express';
 export interface SystemServerOptions {
   host: string;
   port: number;
-  /** What `/health` says; 200 iff `ready`. */
-  health: () => { ready: boolean; status: string; endpoints: Record<string, string>; uptimeSeconds: number };
+  /** What `/health` says; 200 iff `ready`. `/live`: 200 iff `live`. */
+  health: () => { ready: boolean; live: boolean; status: string; endpoints: Record<string, string>; uptimeSeconds: number };
   metrics: () => Promise<{ contentType: string; text: string }>;
   /** `GET /engine/state`; undefined while there is no engine. */
   state: () => unknown;
@@ -22,7 +22,10 @@ export class SystemServer implements AsyncDisposable {
   static async listen(options: SystemServerOptions): Promise<SystemServer> {
     const app = express();
     app.disable('x-powered-by');
-    app.get('/live', (_request, response) => void response.json({ status: 'live', uptime: uptime(options.health().uptimeSeconds) }));
+    app.get('/live', (_request, response) => {
+      const { live, uptimeSeconds } = options.health();
+      response.status(live ? 200 : 503).json({ status: live ? 'live' : 'notlive', uptime: uptime(uptimeSeconds) });
+    });
     app.get('/health', (_request, response) => {
       const { ready, status, endpoints, uptimeSeconds } = options.health();
       response.status(ready ? 200 : 503).json({ status, uptime: uptime(uptimeSeconds), endpoints });
@@ -70,4 +73,11 @@ export class SystemServer implements AsyncDisposable {
 /** As Rust prints a Duration in JSON. */
 function uptime(seconds: number): { secs: number; nanos: number } {
   return { secs: Math.floor(seconds), nanos: Math.floor((seconds % 1) * 1e9) };
+}
+
+/** Where to listen: `DYN_SYSTEM_PORT`, 9090 where `DYN_SYSTEM_ENABLED` is set; undefined for nowhere. Beyond loopback only in a pod. */
+export function systemAddress(env: NodeJS.ProcessEnv): { host: string; port: number } | undefined {
+  const enabled = ['1', 'true'].includes((env['DYN_SYSTEM_ENABLED'] ?? '').toLowerCase());
+  const port = Number(env['DYN_SYSTEM_PORT'] ?? (enabled ? 9090 : -1));
+  return port < 0 ? undefined : { host: env['DYN_SYSTEM_HOST'] ?? (env['POD_IP'] === undefined ? '127.0.0.1' : '0.0.0.0'), port };
 }

@@ -30,6 +30,10 @@ class EchoEngine implements LlmEngine {
 
   async *generate(request: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput> {
     const count = request.token_ids.length;
+    if (this.failedStepsInARow > 0) {
+      yield { token_ids: [], finish_reason: 'error', error: { code: 'STEP_FAILED', message: 'not finite' } };
+      return;
+    }
     if (request.token_ids.includes(99)) {
       yield { token_ids: [], finish_reason: 'error', error: { code: 'INVALID_REQUEST', message: 'token 99' } };
       return;
@@ -67,8 +71,8 @@ const models = mkdtempSync(path.join(tmpdir(), 'dynamo-labs-worker-'));
 beforeAll(() => mkdirSync(path.join(models, 'tiny')));
 afterAll(() => rmSync(models, { recursive: true }));
 
-async function started(argv: string[] = [], loading: Promise<void> = Promise.resolve()) {
-  const env = { DYNAMO_LABS_MODELS: models, DYN_SYSTEM_PORT: '0', DYN_NAMESPACE: 'ns' };
+async function started(argv: string[] = [], loading: Promise<void> = Promise.resolve(), extraEnv: Record<string, string> = {}) {
+  const env = { ...extraEnv, DYNAMO_LABS_MODELS: models, DYN_SYSTEM_PORT: '0', DYN_NAMESPACE: 'ns' };
   const store = new MemoryStore();
   const engine = new EchoEngine();
   const lines: string[] = [];
@@ -172,6 +176,63 @@ describe('Worker', () => {
     expect((await system('/nothing')).status).toBe(404);
     await client.close();
     await running.close();
+  });
+
+  it('whose engine fails step after step is dead: unhealthy, forgotten, and says so', async () => {
+    const { worker, store, engine, system, lines } = await started();
+    const running = await worker;
+    const client = new TcpRequestClient(tcpOptionsFromEnv({}));
+    const address = [...store.instances.values()][0]?.endpoints['generate']?.tcp ?? '';
+    const fail = async (): Promise<void> => {
+      engine.failedStepsInARow += 1;
+      const answer = client.call({ address, endpoint: 'generate', requestId: 'r1', payload: request([1], 1) }).next();
+      await expect(answer).rejects.toMatchObject({ remoteCode: 'STEP_FAILED' });
+    };
+    await fail();
+    await fail();
+    expect((await system('/health')).status).toBe(200);
+    await fail();
+    expect(await running.failed).toMatchObject({ code: 'ENGINE_DEAD', message: expect.stringContaining('3 steps failed in a row') });
+    expect([(await system('/health')).status, (await system('/live')).status]).toEqual([503, 503]);
+    await until(() => store.instances.size === 0);
+    expect(lines.join('')).toContain('EngineDeadError: 3 steps failed');
+    await client.close();
+    await running.close();
+  });
+
+  it('with the canary: ready while its own request is answered, notready and not live when it is not found or fails', async () => {
+    const canary = { DYN_HEALTH_CHECK_ENABLED: 'true', DYN_CANARY_WAIT_TIME: '0.05', DYN_HEALTH_CHECK_REQUEST_TIMEOUT: '2' };
+    const loaded = Promise.withResolvers<void>();
+    const { worker, store, engine, system, lines } = await started([], loaded.promise, canary);
+    const statuses = async () => [(await system('/health')).status, (await system('/live')).status];
+    const becomes = (status: number): Promise<void> => vi.waitFor(async () => expect(await statuses()).toEqual([status, status]), { timeout: 5_000 });
+    expect(await statuses()).toEqual([503, 503]);
+    loaded.resolve();
+    const running = await worker;
+    await becomes(200);
+    const asked = engine.events;
+    await until(() => engine.events > asked + 2);
+    expect(await statuses()).toEqual([200, 200]);
+
+    const [[id, instance]] = [...store.instances] as [[bigint, Instance]];
+    store.instances.delete(id);
+    store.changed();
+    await becomes(503);
+    expect(lines.join('')).toContain(`Health check request failed for generate: instance_id=${id} not found for endpoint "v1/instances/ns/backend/generate"`);
+    // Asked at its own address it is well again, which puts it back into a real discovery.
+    await becomes(200);
+    store.instances.set(id, instance);
+    store.changed();
+
+    engine.failedStepsInARow = 1;
+    await becomes(503);
+    expect(lines.join('')).toContain('Health check error response from generate: request plane (tcp)');
+    engine.failedStepsInARow = 0;
+    await becomes(200);
+    const metrics = await (await system('/metrics')).text();
+    expect(metrics).toMatch(/dynamo_component_requests_total\{.*\} 0/);
+    await running.close();
+    expect(lines.join('')).not.toContain('request finished');
   });
 
   it('announces no KV events without prefix caching', async () => {

@@ -7,6 +7,7 @@ import {
   endpointNames,
   Resources,
   tcpOptionsFromEnv,
+  TcpRequestClient,
   TcpRequestServer,
   topics,
   type Discovery,
@@ -14,12 +15,15 @@ import {
   type RequestPlaneServer,
 } from '../runtime/index.ts';
 import type { WorkerArguments } from './arguments.ts';
+import { Canary, canaryEnabled, canaryTimes } from './canary.ts';
+import { EngineDeadError, failedStepsUntilDead } from './engineDeadError.ts';
 import { generateEndpoint } from './generateEndpoint.ts';
 import { KvEventPublisher } from './kvEventPublisher.ts';
 import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
 import { kvBlocks, modelCard } from './modelCard.ts';
 import { findServedModel } from './servedModel.ts';
-import { SystemServer } from './systemServer.ts';
+import { systemAddress, SystemServer } from './systemServer.ts';
+import { WorkerHealth } from './workerHealth.ts';
 import { WorkerMetrics } from './workerMetrics.ts';
 
 export interface WorkerOptions {
@@ -41,8 +45,6 @@ export class WorkerConfigError extends Error {
   }
 }
 
-type Phase = 'starting' | 'ready' | 'draining' | 'closed';
-
 /**
  * One aggregated worker: loads the model, serves it on the request plane, tells discovery and the event plane about it.
  * Comes up in that order, so that nobody finds it before it can answer, and goes down in the reverse one.
@@ -53,7 +55,8 @@ export class Worker implements AsyncDisposable {
   readonly #namespace: string;
   readonly #metrics: WorkerMetrics;
   readonly #resources = new Resources();
-  #phase: Phase = 'starting';
+  readonly #health: WorkerHealth;
+  readonly #failed = Promise.withResolvers<EngineDeadError>();
   #engine: LlmEngine | undefined;
   #discovery: Discovery | undefined;
   #plane: EventPlane | undefined;
@@ -78,6 +81,7 @@ export class Worker implements AsyncDisposable {
     this.#options = options;
     this.#env = options.env ?? process.env;
     this.#namespace = dynamoNamespace(options.flags.namespace, this.#env);
+    this.#health = new WorkerHealth({ liveIsHealth: canaryEnabled(this.#env) });
     const { component, endpoint, servedModelName } = options.flags;
     this.#metrics = new WorkerMetrics({ namespace: this.#namespace, component, endpoint, model: servedModelName });
   }
@@ -88,6 +92,11 @@ export class Worker implements AsyncDisposable {
 
   get systemPort(): number | undefined {
     return this.#system?.port;
+  }
+
+  /** Resolves when the engine is dead: `/health` and `/live` say so, discovery no longer shows this worker, and it should be closed. */
+  get failed(): Promise<EngineDeadError> {
+    return this.#failed.promise;
   }
 
   /** Leaves discovery, finishes what runs for at most `graceMs`, then stops everything. */
@@ -146,7 +155,14 @@ export class Worker implements AsyncDisposable {
     this.#server = server;
     server.serve(
       flags.endpoint,
-      generateEndpoint({ engine, metrics: this.#metrics, logger: logger.child('dynamo::vllm::handlers'), logRequests: flags.logRequests, maxModelLen }),
+      generateEndpoint({
+        engine,
+        metrics: this.#metrics,
+        logger: logger.child('dynamo::vllm::handlers'),
+        logRequests: flags.logRequests,
+        maxModelLen,
+        onStepFailed: (message) => this.#stepFailed(engine, message),
+      }),
     );
     const transport = { tcp: server.address };
     const endpoints = { [flags.endpoint]: transport, ...this.#serveKvEvents(server, engine), [endpointNames.clearKvBlocks]: transport };
@@ -163,22 +179,51 @@ export class Worker implements AsyncDisposable {
       eventChannels:
         this.#plane === undefined ? {} : { [topics.kvEvents]: this.#plane.channel(topics.kvEvents), [topics.kvMetrics]: this.#plane.channel(topics.kvMetrics) },
     });
-    this.#phase = 'ready';
+    this.#health.phase = 'ready';
+    if (canaryEnabled(this.#env)) this.#startCanary(engine, this.#discovery, server.address);
     logger.info(`added model model_name="${card.display_name}"`, { namespace: this.#namespace, component: flags.component, endpoint: flags.endpoint });
     logger.info(`Serving on request plane tcp ${server.address}`, { instance_id: this.#discovery.instanceId, discovery: this.#discovery.backend });
   }
 
+  #startCanary(engine: LlmEngine, discovery: Discovery, address: string): void {
+    const { flags, logger } = this.#options;
+    const canary = new Canary({
+      discovery,
+      requests: this.#resources.use(new TcpRequestClient(tcpOptionsFromEnv(this.#env))),
+      namespace: this.#namespace,
+      component: flags.component,
+      endpoint: flags.endpoint,
+      address,
+      token: engine.model.eosTokenIds[0] ?? 0,
+      steps: () => engine.stats().steps,
+      onHealth: (healthy) => void (this.#health.endpointHealthy = healthy),
+      logger: logger.child('dynamo_runtime::health_check'),
+      ...canaryTimes(this.#env),
+    });
+    this.#resources.use(canary);
+  }
+
+  #stepFailed(engine: LlmEngine, message: string): void {
+    const { failedStepsInARow } = engine.stats();
+    if (failedStepsInARow < failedStepsUntilDead || this.#health.phase !== 'ready') return;
+    this.#health.phase = 'failed';
+    const error = new EngineDeadError(`${failedStepsInARow} steps failed in a row, the last one: ${message}`);
+    const { logger } = this.#options;
+    logger.error(`EngineDeadError: ${error.message}`);
+    this.#discovery?.withdraw().catch((cause: unknown) => logger.warn(`could not leave discovery: ${(cause as Error).message}`));
+    this.#failed.resolve(error);
+  }
+
   async #openSystemServer(): Promise<void> {
-    const enabled = ['1', 'true'].includes((this.#env['DYN_SYSTEM_ENABLED'] ?? '').toLowerCase());
-    const port = Number(this.#env['DYN_SYSTEM_PORT'] ?? (enabled ? 9090 : -1));
-    if (port < 0) return;
+    const address = systemAddress(this.#env);
+    if (address === undefined) return;
     const system = await SystemServer.listen({
-      host: this.#env['DYN_SYSTEM_HOST'] ?? (this.#env['POD_IP'] === undefined ? '127.0.0.1' : '0.0.0.0'),
-      port,
+      ...address,
       health: () => ({
-        ready: this.#phase === 'ready',
-        status: this.#phase === 'ready' ? 'ready' : 'notready',
-        endpoints: { [this.#options.flags.endpoint]: this.#phase === 'ready' ? 'ready' : 'notready' },
+        ready: this.#health.ready,
+        live: this.#health.live,
+        status: this.#health.status,
+        endpoints: { [this.#options.flags.endpoint]: this.#health.status },
         uptimeSeconds: this.#metrics.uptimeSeconds,
       }),
       metrics: async () => ({ contentType: this.#metrics.contentType, text: await this.#metrics.text() }),
@@ -234,7 +279,7 @@ export class Worker implements AsyncDisposable {
   }
 
   async #close(graceMs: number): Promise<void> {
-    this.#phase = 'draining';
+    if (this.#health.phase !== 'failed') this.#health.phase = 'draining';
     const { logger } = this.#options;
     const inFlight = this.#server?.inFlight ?? 0;
     logger.info('Shutting down: no new requests', { in_flight: inFlight });
@@ -242,7 +287,7 @@ export class Worker implements AsyncDisposable {
     const drained = (await this.#server?.drain(graceMs)) ?? true;
     if (!drained) logger.warn(`requests still running after ${graceMs} ms are cancelled`, { in_flight: this.#server?.inFlight });
     await this.#resources.close();
-    this.#phase = 'closed';
+    this.#health.phase = 'closed';
     logger.info('Worker stopped');
   }
 }
