@@ -1,4 +1,5 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../backend/src/controlplane/freePort.ts';
 import { stateLayout } from '../backend/src/controlplane/index.ts';
@@ -49,6 +50,28 @@ eventPlaneContract('nats', async () => ({
   subscriber: async () => plane('subscriber'),
   close: async () => {},
 }));
+
+describe('the nats-box image’s nats', () => {
+  const script = path.resolve('assets/images/bin/nats-box/nats');
+  const nats = (...argv: string[]): Promise<{ code: number; output: string }> =>
+    new Promise((resolve) => {
+      execFile(script, argv, { env: { ...process.env, DYNAMO_LABS_NODE: process.execPath }, timeout: 30_000 }, (error, stdout) =>
+        resolve({ code: error === null ? 0 : Number(error.code), output: stdout }),
+      );
+    });
+
+  it('checks a connection, with the server named before the command, and ends as a Nagios plugin does', async () => {
+    expect(await nats('--server', `nats://127.0.0.1:${port}`, 'server', 'check', 'connection')).toEqual({
+      code: 0,
+      output: expect.stringMatching(/^OK Connection OK:connected to nats:\/\/127\.0\.0\.1:\d+ in [\d.]+s OK:rtt time [\d.]+s OK:round trip took [\d.]+s \| /),
+    });
+    const nobody = `nats://127.0.0.1:${await freePort()}`;
+    expect(await nats('--server', nobody, 'server', 'check', 'connection')).toEqual({
+      code: 2,
+      output: expect.stringContaining('CRITICAL Connection Crit:connection failed: CONNECTION_REFUSED'),
+    });
+  });
+});
 
 describe('NATS event plane', () => {
   it('survives the loss of its server, says so, and reports what may have been missed', async () => {

@@ -1,5 +1,6 @@
 import { connect, type NatsConnection } from 'nats';
 import { CommandLineExit } from '../commandLine.ts';
+import { checkConnection } from './checkConnection.ts';
 import { parseNatsCommand, type NatsCommand } from './natsCommand.ts';
 
 const decoder = new TextDecoder();
@@ -12,7 +13,7 @@ function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-async function run(command: NatsCommand, connection: NatsConnection): Promise<void> {
+async function run(command: Exclude<NatsCommand, { command: 'check-connection' }>, connection: NatsConnection): Promise<void> {
   switch (command.command) {
     case 'pub':
       for (let i = 0; i < command.count; i++) connection.publish(command.subject, command.body);
@@ -52,7 +53,14 @@ async function main(): Promise<number> {
   try {
     const command = parseNatsCommand(process.argv.slice(2));
     const { server, user, password, timeoutMs } = command;
-    connection = await connect({ servers: server, timeout: timeoutMs, maxReconnectAttempts: 5, ...(user === undefined ? {} : { user, pass: password ?? '' }) });
+    const toServer = () =>
+      connect({ servers: server, timeout: timeoutMs, maxReconnectAttempts: 5, ...(user === undefined ? {} : { user, pass: password ?? '' }) });
+    if (command.command === 'check-connection') {
+      const { line, exitCode } = await checkConnection(toServer);
+      print(line);
+      return exitCode;
+    }
+    connection = await toServer();
     const open = connection;
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => void open.close());
     await run(command, open);

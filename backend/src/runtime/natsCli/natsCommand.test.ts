@@ -19,6 +19,10 @@ describe('nats command', () => {
       server: 'nats://x:1',
     });
     expect(parseNatsCommand(['stream', 'add', 'EVENTS', '--subjects', 'a,b'], {})).toMatchObject({ command: 'stream-add', subjects: ['a', 'b'] });
+    const check = { command: 'check-connection', server: 'nats://nats.nats-system:4222' };
+    expect(parseNatsCommand(['--server', 'nats://nats.nats-system:4222', 'server', 'check', 'connection'], {})).toMatchObject(check);
+    expect(parseNatsCommand(['server', 'check', 'connection', '-s', 'nats://nats.nats-system:4222'], {})).toMatchObject(check);
+    expect(parseNatsCommand(['--server=nats://nats.nats-system:4222', 'server', 'check', 'connection'], {})).toMatchObject(check);
     expect(parseNatsCommand(['stream', 'ls'], {})).toMatchObject({ command: 'stream-ls' });
   });
 
@@ -26,6 +30,7 @@ describe('nats command', () => {
     [[], 1, 'usage: nats'],
     [['--help'], 0, 'usage: nats'],
     [['pub'], 1, "required argument 'subject' not provided"],
+    [['server', 'check', 'jetstream'], 1, 'expected command but got "server check jetstream"'],
     [['request', 'x'], 1, 'expected command but got "request"'],
     [['sub', 'x', '--count', 'many'], 1, 'invalid int value'],
     [['sub', 'x', '--timeout', 'soon'], 1, 'invalid duration'],

@@ -5,6 +5,7 @@ export type NatsCommand = { server: string; user: string | undefined; password: 
   | { command: 'pub'; subject: string; body: string; count: number }
   | { command: 'sub'; subject: string; count: number | undefined; raw: boolean }
   | { command: 'rtt' }
+  | { command: 'check-connection' }
   | { command: 'stream-ls' }
   | { command: 'stream-info'; stream: string }
   | { command: 'stream-add'; stream: string; subjects: string[] }
@@ -17,6 +18,7 @@ NATS Utility, as far as this runtime serves it
 Commands:
   pub <subject> [<body>]              publish a message            --count N
   sub <subject>                       print messages               --count N, --raw
+  server check connection             connect and send one message to itself
   rtt                                 measure the round trip to the server
   stream ls                           list JetStream streams
   stream info <stream>                show a stream
@@ -60,7 +62,7 @@ export function parseNatsCommand(argv: readonly string[], env: NodeJS.ProcessEnv
   };
   const count = flags['count'] as number | undefined;
   const need = (index: number, what: string): string => words[index] ?? fail(`required argument '${what}' not provided, try --help`);
-  const command = words[0] === 'stream' ? `stream ${words[1] ?? ''}` : words[0];
+  const command = words[0] === 'stream' ? `stream ${words[1] ?? ''}` : words[0] === 'server' ? words.slice(0, 3).join(' ') : words[0];
   switch (command) {
     case 'pub':
     case 'publish':
@@ -70,6 +72,9 @@ export function parseNatsCommand(argv: readonly string[], env: NodeJS.ProcessEnv
       return { ...common, command: 'sub', subject: need(1, 'subject'), count, raw: flags['raw'] === true };
     case 'rtt':
       return { ...common, command: 'rtt' };
+    case 'server check connection':
+    case 'server check conn':
+      return { ...common, command: 'check-connection' };
     case 'stream ls':
     case 'stream list':
       return { ...common, command: 'stream-ls' };
