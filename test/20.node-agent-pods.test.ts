@@ -348,6 +348,22 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
       await expect.poll(() => existsSync(folder)).toBe(false);
     });
 
+    it('there are two StorageClasses: the default one, and the one that the original course material names', async () => {
+      const classes = JSON.parse(await kubectl('get', 'storageclass', '-o', 'json')) as {
+        items: { metadata: { name: string; annotations?: Record<string, string> }; reclaimPolicy: string; mountOptions?: string[] }[];
+      };
+      const shown = classes.items.map(({ metadata, reclaimPolicy, mountOptions }) => ({
+        name: metadata.name,
+        reclaimPolicy,
+        isDefault: metadata.annotations?.['storageclass.kubernetes.io/is-default-class'] === 'true',
+        mountOptions,
+      }));
+      expect(shown).toEqual([
+        { name: 'local-dir', reclaimPolicy: 'Delete', isDefault: true, mountOptions: undefined },
+        { name: 'nebius-shared-fs', reclaimPolicy: 'Retain', isDefault: false, mountOptions: ['nfsvers=4.1'] },
+      ]);
+    });
+
     it('hostPath lies below the state folder, not in the machine', async () => {
       await applyPod(
         'host',

@@ -23,6 +23,7 @@ const classes: StorageClass[] = [
     provisioner: localProvisioner,
     reclaimPolicy: 'Delete',
     volumeBindingMode: 'Immediate',
+    allowVolumeExpansion: false,
   },
   {
     apiVersion: 'storage.k8s.io/v1',
@@ -31,6 +32,7 @@ const classes: StorageClass[] = [
     provisioner: localProvisioner,
     reclaimPolicy: 'Retain',
     volumeBindingMode: 'Immediate',
+    allowVolumeExpansion: false,
     mountOptions: ['nfsvers=4.1'],
   },
 ];
