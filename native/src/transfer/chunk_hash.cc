@@ -13,10 +13,19 @@ uint64_t hashBytes(const void* data, size_t bytes);
 uint64_t hashPieces(const iovec* pieces, size_t count);
 } // namespace avx2
 
-static const bool has_avx2 = __builtin_cpu_supports("avx2");
+namespace avx512 {
+uint64_t hashBytes(const void* data, size_t bytes);
+uint64_t hashPieces(const iovec* pieces, size_t count);
+} // namespace avx512
 
-uint64_t hashBytes(const void* data, size_t bytes) { return has_avx2 ? avx2::hashBytes(data, bytes) : portable::hashBytes(data, bytes); }
-uint64_t hashPieces(const iovec* pieces, size_t count) { return has_avx2 ? avx2::hashPieces(pieces, count) : portable::hashPieces(pieces, count); }
+static const int width = __builtin_cpu_supports("avx512f") ? 512 : __builtin_cpu_supports("avx2") ? 256 : 128;
+
+uint64_t hashBytes(const void* data, size_t bytes) {
+  return width == 512 ? avx512::hashBytes(data, bytes) : width == 256 ? avx2::hashBytes(data, bytes) : portable::hashBytes(data, bytes);
+}
+uint64_t hashPieces(const iovec* pieces, size_t count) {
+  return width == 512 ? avx512::hashPieces(pieces, count) : width == 256 ? avx2::hashPieces(pieces, count) : portable::hashPieces(pieces, count);
+}
 #else
 uint64_t hashBytes(const void* data, size_t bytes) { return portable::hashBytes(data, bytes); }
 uint64_t hashPieces(const iovec* pieces, size_t count) { return portable::hashPieces(pieces, count); }

@@ -14,7 +14,7 @@ struct ShmSource {
 
 /**
  * Copies one chunk out of a mapped pool. The grant's slot and the generation of every block are checked before and after: Expired if either
- * changed, so that bytes which may be somebody else's are never counted. Verified = XXH3 of what was read against XXH3 of what was written.
+ * changed, so that bytes which may be somebody else's are never counted. Verified = XXH3 of the source against XXH3 of the destination.
  */
 Code copyChunk(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults,
                const std::atomic<bool>* stop = nullptr);

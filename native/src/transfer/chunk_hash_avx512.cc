@@ -1,0 +1,2 @@
+#define CHUNK_HASH_NAMESPACE avx512
+#include "chunk_hash_body.h"

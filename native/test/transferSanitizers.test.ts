@@ -1,0 +1,11 @@
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test } from 'vitest';
+
+test('the transfer engine under ASan + UBSan and under TSan', { timeout: 900_000 }, async () => {
+  const script = path.resolve(import.meta.dirname, 'run.mjs');
+  const { stdout } = await promisify(execFile)(process.execPath, [script, '--sanitize'], { maxBuffer: 64 << 20 });
+  expect(stdout).toMatch(/ok {3}asan transfer_contract_test\.cc/);
+  expect(stdout).toMatch(/ok {3}tsan transfer_contract_test\.cc/);
+});
