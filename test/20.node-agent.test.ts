@@ -261,6 +261,13 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
       }
     });
 
+    it('busybox has nslookup', async () => {
+      const ask = ['run', 'asks', '-i', '--rm', '--restart=Never', '--image=busybox', '--', 'nslookup', 'kubernetes.default.svc.cluster.local'];
+      const { stdout, code } = await stack.kubectl(ask, { input: '' });
+      expect(stdout).toContain('Name:\tkubernetes.default.svc.cluster.local\nAddress: 10.96.0.1\n');
+      expect(code).toBe(0);
+    });
+
     it('-it is a shell in a terminal; its exit code is the exit code of kubectl', async () => {
       const command = 'kubectl run term -it --rm --restart=Never --image=alpine -- sh';
       const session = spawn('script', ['-qec', command, '/dev/null'], { env: stack.env, stdio: ['pipe', 'pipe', 'inherit'] });
