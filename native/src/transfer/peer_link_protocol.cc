@@ -167,6 +167,8 @@ void PeerLink::onPushDone(const FrameHeader& header, const std::vector<uint8_t>&
 
 void PeerLink::pump() {
   if (state_ != State::Ready || !usesData() || turn_.empty()) return;
+  // Asks in batches of a quarter of the window: the owner wakes up once for several chunks.
+  if (outstanding_bytes_ > io_.options.peer_window / 4 * 3) return;
   bool full = false;
   while (!turn_.empty()) {
     full = outstanding_bytes_ >= io_.options.peer_window || (io_.outstanding >= io_.options.window && outstanding_bytes_ > 0);
