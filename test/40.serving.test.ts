@@ -242,6 +242,14 @@ describe('serving: two workers behind a KV-aware frontend', () => {
       const long = await post('/v1/completions', JSON.stringify({ model, prompt: Array.from({ length: 9_000 }, () => 5) }));
       expect(long).toMatchObject({ status: 400, error: { param: 'prompt', code: 'context_length_exceeded' } });
       expect(long.error.message).toMatch(/8192 tokens.*9000 tokens/);
+      const text = await post('/v1/chat/completions', JSON.stringify({ model, messages: [{ role: 'user', content: 'long text '.repeat(6_000) }] }));
+      expect(text).toMatchObject({ status: 400, error: { param: 'messages', code: 'context_length_exceeded' } });
+      expect(text.error.message).toMatch(/8192 tokens.*resulted in \d{5} tokens/);
+      const hopeless = await post('/v1/completions', JSON.stringify({ model, prompt: 'x'.repeat(900_000) }));
+      expect(hopeless).toMatchObject({
+        status: 400,
+        error: { param: 'prompt', code: 'context_length_exceeded', message: expect.stringContaining('at least') },
+      });
       const answer = await post('/v1/completions', JSON.stringify({ model, prompt: 'x', max_tokens: 9_000 }));
       expect(answer).toMatchObject({ status: 400, error: { param: 'max_tokens' } });
     });

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import type { FinishReason } from '../protocol/index.ts';
 import { chatLogprobs, completionLogprobs } from './logprobFormat.ts';
-import { preprocessedRequest, type GenerationRequest } from './preprocessedRequest.ts';
+import { preprocessedRequest, refuseHopelessPrompt, type GenerationRequest } from './preprocessedRequest.ts';
 import { chatSchema, completionSchema, type ChatRequest, type CompletionRequest } from './requestSchema.ts';
 import type { ServedModel } from './servedModel.ts';
 import type { TextDelta, TokenLogprob } from './textGeneration.ts';
@@ -30,13 +30,16 @@ export const chatFormat: AnswerFormat<ChatRequest> = {
   schema: chatSchema,
   idPrefix: 'chatcmpl-',
   object: { full: 'chat.completion', chunk: 'chat.completion.chunk' },
-  prepare: async (body, model, requestId, signal) =>
-    preprocessedRequest(body, model, requestId, await model.encoder.encode({ messages: body.messages }, signal), {
+  prepare: async (body, model, requestId, signal) => {
+    const characters = body.messages.reduce((sum, { content }) => sum + content.length, 0);
+    refuseHopelessPrompt(characters, model, 'messages');
+    return preprocessedRequest(body, model, requestId, await model.encoder.encode({ messages: body.messages }, signal), {
       promptField: 'messages',
       maxTokens: body.max_completion_tokens ?? body.max_tokens,
       maxTokensField: body.max_completion_tokens === undefined ? 'max_tokens' : 'max_completion_tokens',
       logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
-    }),
+    });
+  },
   opening: { index: 0, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null },
   chunkChoice: ({ text, tokens, finishReason }, logprobs) => ({
     index: 0,
@@ -60,6 +63,7 @@ export const completionFormat: AnswerFormat<CompletionRequest> = {
   prepare: async (body, model, requestId, signal) => {
     const { prompt } = body;
     const first = typeof prompt === 'string' ? prompt : prompt[0];
+    if (typeof first === 'string') refuseHopelessPrompt(first.length, model, 'prompt');
     const tokens = typeof first === 'string' ? await model.encoder.encode({ text: first }, signal) : (prompt as number[]);
     return preprocessedRequest(body, model, requestId, tokens, {
       promptField: 'prompt',

@@ -99,6 +99,20 @@ describe('completion requests are counted by what became of them', () => {
   });
 });
 
+describe('a prompt that cannot fit', () => {
+  it('is refused with both numbers before it is tokenised', async () => {
+    const { post, models } = await setup(() => outputsOf(['a']));
+    const { card, codec } = models.get('model')!;
+    const content = 'x'.repeat((card.context_length + 5) * codec.longestToken);
+    const answer = await post({ messages: [{ role: 'user', content }] });
+    expect(answer.status).toBe(400);
+    const message = expect.stringContaining(
+      `maximum context length is ${card.context_length} tokens. However, your messages resulted in at least ${card.context_length + 5} tokens`,
+    );
+    expect(await answer.json()).toMatchObject({ error: { param: 'messages', code: 'context_length_exceeded', message } });
+  });
+});
+
 describe('request ids', () => {
   it('an id that is still being answered is refused, and its record stays the first one’s', async () => {
     const { post, inFlight, models } = await setup(endless);

@@ -7,6 +7,7 @@ import type { Instance, RequestCall, RequestPlaneClient } from '../runtime/index
 /** For tests: a text codec where each token is one character. */
 export const characterCodec: TextCodec = {
   vocabSize: 0x110000,
+  longestToken: 2,
   eosTokenIds: [0],
   encode: (text) => Array.from(text, (character) => character.codePointAt(0) ?? 0),
   decode: (ids) => String.fromCodePoint(...ids.filter((id) => id > 0)),

@@ -21,6 +21,18 @@ interface Shape {
   logprobs: number | undefined;
 }
 
+/** Throws `ApiError` 400 for a text that cannot fit the model however it is tokenised: to find out exactly would take minutes for a very long one. */
+export function refuseHopelessPrompt(characters: number, model: ServedModel, promptField: Shape['promptField']): void {
+  const limit = model.card.context_length;
+  const fewest = Math.ceil(characters / model.codec.longestToken);
+  if (fewest < limit) return;
+  throw new ApiError(
+    400,
+    `This model's maximum context length is ${limit} tokens. However, your ${promptField} resulted in at least ${fewest} tokens (${characters} characters). Please reduce the length of the ${promptField}.`,
+    { param: promptField, code: 'context_length_exceeded' },
+  );
+}
+
 /** Builds the worker's request. Throws `ApiError` 400 with both numbers when prompt and answer do not fit the model. */
 export function preprocessedRequest(
   body: ChatRequest | CompletionRequest,

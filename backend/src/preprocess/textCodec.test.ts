@@ -104,6 +104,7 @@ test('decode of nothing is nothing, and the codec knows its special ids', () => 
   expect(codec.decode([imEnd])).toBe('');
   expect(codec.decode([99999])).toBe('');
   expect(codec).toMatchObject({ vocabSize: 512, eosTokenIds: [imEnd] });
+  for (const text of awkward) expect(codec.encode(text).length * codec.longestToken).toBeGreaterThanOrEqual(text.length);
 });
 
 test('a folder without a tokenizer is refused by name', async () => {

@@ -15,6 +15,8 @@ export interface ChatMessage {
 /** Text to tokens and back, as one model does it. Nothing a person writes becomes a control token. */
 export interface TextCodec {
   readonly vocabSize: number;
+  /** Characters that one token can stand for at most: a text has at least `length / longestToken` tokens. */
+  readonly longestToken: number;
   readonly bosTokenId?: number;
   readonly eosTokenIds: number[];
   /** A plain prompt; begins with the BOS token where the model wants one. Names of control tokens are ordinary text. */
@@ -62,6 +64,7 @@ export async function loadTextCodec(dir: string): Promise<TextCodec> {
 
 class HfTextCodec implements TextCodec {
   readonly vocabSize: number;
+  readonly longestToken: number;
   readonly bosTokenId?: number;
   readonly eosTokenIds: number[];
   readonly #tokenizer: Tokenizer;
@@ -83,6 +86,10 @@ class HfTextCodec implements TextCodec {
     this.#control = new ControlTokens(ids);
     this.#controlIds = new Set(ids.values());
     this.vocabSize = [...Object.values(file.model?.vocab ?? {}), ...added.map((token) => token.id)].reduce((size, id) => Math.max(size, id + 1), 0);
+    this.longestToken = [...Object.keys(file.model?.vocab ?? {}), ...added.map((token) => token.content)].reduce(
+      (most, name) => Math.max(most, name.length),
+      1,
+    );
     const bos = tokenName(config.bos_token);
     const eos = tokenName(config.eos_token);
     const bosId = ids.get(bos);
