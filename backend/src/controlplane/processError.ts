@@ -1,4 +1,5 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync, statfsSync } from 'node:fs';
+import path from 'node:path';
 
 /** A program ended, or did not become ready in time. The message ends with the last lines of its log. */
 export class ProcessStartError extends Error {
@@ -18,6 +19,8 @@ export class ProcessStartError extends Error {
 
 /** The last mention of something that the machine refused: a Go program's panic buries it under its stacks. */
 function knownCause(file: string): string | undefined {
+  // A full disk may not even hold the line that says so.
+  if (freeBytes(path.dirname(file)) < 1024 * 1024) return 'no space left on device';
   return end(file)
     .match(/no space left on device|address already in use|too many open files|cannot allocate memory|read-only file system/g)
     ?.at(-1);
@@ -32,6 +35,15 @@ export function logTail(file: string, lines = 12): string {
     .map((line) => `  ${line.slice(0, 400)}`)
     .join('\n')
     .trimEnd();
+}
+
+function freeBytes(dir: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(dir);
+    return bavail * bsize;
+  } catch {
+    return Infinity;
+  }
 }
 
 /** The last 16 KiB of a file; empty when there is none. */
