@@ -9,6 +9,7 @@ import { isAlive } from '../processStat.ts';
 import { spawnPodProcess } from '../spawnPodProcess.ts';
 import { connected } from './connected.ts';
 import type { LoopbackMap } from './loopbackMap.ts';
+import { mapConfiguration } from './mapConfiguration.ts';
 import { hostPathOf, rewritePaths } from './rewritePaths.ts';
 import { findProgram, isStaticProgram } from './staticProgram.ts';
 
@@ -60,11 +61,11 @@ export class LoopbackSandbox implements PodSandbox {
     const cwd = this.#workingDirectory(hostPathOf(spec.cwd, spec.mounts));
     const given = Object.fromEntries(Object.entries(spec.env).map(([name, value]) => [name, rewrite(value)]));
     const env = { ...given, ...this.#ownFolders(given), ...this.env };
-    this.#refuseStatic(argv, given['PATH'] ?? defaultPath, cwd);
+    const isStatic = this.#isStatic(argv, given['PATH'] ?? defaultPath, cwd);
     return spawnPodProcess({
       program,
       marker: dir,
-      spec: { ...spec, argv, cwd, env },
+      spec: { ...spec, argv: isStatic ? argv.map((word) => mapConfiguration(word, spec.mounts, dir)) : argv, cwd, env },
       ownsNamespace: false,
       directives: spec.container === undefined ? [['contain']] : [],
     });
@@ -86,9 +87,11 @@ export class LoopbackSandbox implements PodSandbox {
     return own;
   }
 
-  #refuseStatic(argv: readonly string[], searchPath: string, cwd: string): void {
+  /** Throws for a static program that would listen on the machine's own address. */
+  #isStatic(argv: readonly string[], searchPath: string, cwd: string): boolean {
     const file = findProgram(argv[0] ?? '', searchPath, cwd);
-    if (file === undefined || !isStaticProgram(file) || argv.some((word) => word.includes(this.hostIp))) return;
+    if (file === undefined || !isStaticProgram(file)) return false;
+    if (argv.some((word) => word.includes(this.hostIp))) return true;
     throw new PodStartError(
       `exec: "${argv[0]}": statically linked programs cannot get a pod address with the loopback pod network unless their arguments name ${this.hostIp}`,
     );
