@@ -7,24 +7,31 @@ interface Pod extends KubeObject {
 const nodes = { group: '', version: 'v1', plural: 'nodes' };
 const pods = { group: '', version: 'v1', plural: 'pods' };
 
-/** A node without an agent: pods are scheduled onto it, and run only by what a test writes into their status. */
-export async function createFakeNode(kube: KubeClient, name: string, gpus: number): Promise<void> {
+const heartbeatMs = 4_000;
+
+/**
+ * A node without an agent: pods are scheduled onto it, and run only by what a test writes into their status. It says that
+ * it lives until it is disposed of; a silent node would be tainted after the control plane's grace period.
+ */
+export async function createFakeNode(kube: KubeClient, name: string, gpus: number): Promise<Disposable> {
   const amounts = { cpu: '64', memory: '256Gi', pods: '200', 'ephemeral-storage': '100Gi', 'nvidia.com/gpu': String(gpus) };
-  const now = new Date().toISOString();
+  const started = new Date().toISOString();
+  const report = (): Promise<unknown> => {
+    const ready = {
+      type: 'Ready',
+      status: 'True',
+      reason: 'KubeletReady',
+      message: 'fake',
+      lastHeartbeatTime: new Date().toISOString(),
+      lastTransitionTime: started,
+    };
+    return kube.patch(nodes, name, undefined, { status: { capacity: amounts, allocatable: amounts, conditions: [ready] } }, { subresource: 'status' });
+  };
   await kube.create(nodes, { apiVersion: 'v1', kind: 'Node', metadata: { name } });
-  await kube.patch(
-    nodes,
-    name,
-    undefined,
-    {
-      status: {
-        capacity: amounts,
-        allocatable: amounts,
-        conditions: [{ type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'fake', lastHeartbeatTime: now, lastTransitionTime: now }],
-      },
-    },
-    { subresource: 'status' },
-  );
+  await report();
+  // A missed heartbeat is made good by the next; a test that ends closes the client under it.
+  const timer = setInterval(() => void report().catch(() => {}), heartbeatMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** Says of every scheduled pod that its containers run, and are ready or not. */
