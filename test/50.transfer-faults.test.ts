@@ -124,7 +124,7 @@ describe.each(transports)('SIGKILL over $transport ($prefix)', ({ transport, pre
     const before = footprint();
     for (let round = 0; round < kills; round++) {
       const faults = { enable: true as const, seed: round + 1, plan: [{ kind: 'kill' as const, side: 'read' as const, withinBytes: blocks * blockBytes }] };
-      await using reader = await Peer.start(agentOptions('reader', { faults }), blocks, 0);
+      await using reader = await Peer.start(agentOptions('reader', { faults }), blocks, seed);
       const grant = narrowed(`killed-${round}`, 400);
       await expect(reader.ask({ do: 'read', grant, transports: [transport], deadlineMs, times: 1 })).rejects.toThrow(/gone/);
       await other.read(narrowed(`other-${round}`, 5000), to, all, { transports: [transport] }).done;
@@ -144,18 +144,20 @@ describe.each(transports)('a block that is written again, over $transport ($pref
   test('a late reader gets EXPIRED or the old bytes, never the new ones', { timeout: 60_000 }, async () => {
     using owner = new TransferAgent(agentOptions('owner'));
     using reader = new TransferAgent(agentOptions('reader', { listen: [], chunkBytes: 65_536 }));
-    const from = owner.createPool({ blocks, blockBytes });
-    const to = reader.createPool({ blocks, blockBytes });
+    const many = 2048; // 32 MiB: long enough to be interrupted
+    const every = range(many);
+    const from = owner.createPool({ blocks: many, blockBytes });
+    const to = reader.createPool({ blocks: many, blockBytes });
     const codes: Record<string, number> = {};
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < 40; round++) {
       fillSeeded(from.buffer, round);
-      const grant = from.grant(all, { readers: 0 });
+      const grant = from.grant(every, { readers: 0 });
       grant.addresses = grant.addresses.filter((address) => address.startsWith(prefix));
-      const transfer = reader.read(grant, to, all, { transports: [transport], release: false, deadlineMs });
-      const reuse = Math.random() * blocks * blockBytes;
-      for (let spins = 0; spins < 20_000 && transfer.progress().bytesDone < reuse; spins++);
+      const transfer = reader.read(grant, to, every, { transports: [transport], release: false, deadlineMs });
+      const reuse = Math.random() * many * blockBytes;
+      for (let at = transfer.progress(); at.phase !== 'done' && at.bytesDone < reuse; at = transfer.progress());
       if (round % 2 === 0) owner.revoke(grant);
-      else from.withdraw(0, blocks);
+      else from.withdraw(0, many);
       new Uint8Array(from.buffer).fill(0xdd); // at once: whoever reads now must notice
       const code = await outcome(transfer.done);
       codes[code] = (codes[code] ?? 0) + 1;

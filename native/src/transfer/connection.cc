@@ -81,6 +81,7 @@ void Connection::readSome() {
   while (budget > 0 && fd_.valid() && paused_until_ == 0) {
     iovec pieces[kMaxIov];
     size_t count = 0, limit = budget;
+    const bool scatter = in_payload_ && scatter_ && !discard_;
     if (!in_payload_) {
       pieces[count++] = {header_bytes_.data() + header_got_, kHeaderBytes - header_got_};
     } else if (discard_) {
@@ -109,8 +110,9 @@ void Connection::readSome() {
     if (got == 0) return close({Code::RemoteDisconnect, Phase::Read, 0, "the peer closed the connection"});
     if (fds_.size() > kMaxFdsHeld) return close({Code::Protocol, Phase::Read, 0, "descriptors that nobody asked for"});
     budget -= std::min(budget, static_cast<size_t>(got));
+    if (scatter && faults_) faultMoved(static_cast<size_t>(got));
     if (!consume(static_cast<size_t>(got))) return;
-    if (due_) carryOut();
+    if (faultDue()) carryOut();
   }
 }
 
@@ -233,9 +235,10 @@ void Connection::writeSome(bool may_close) {
       out.fds.clear();
       out.sent += static_cast<size_t>(sent);
       budget -= std::min(budget, static_cast<size_t>(sent));
+      if (faults_ && out.is_data) faultMoved(static_cast<size_t>(sent));
       if (out.sent == out.total) out_.pop_front();
     }
-    if (due_) carryOut();
+    if (faultDue()) carryOut();
   }
   if (out_.empty()) want_drain_ = true; // the turn is over, not the work
 }

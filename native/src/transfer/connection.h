@@ -1,6 +1,7 @@
 #pragma once
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <memory>
@@ -74,8 +75,10 @@ private:
   bool payloadComplete();
   void writeSome(bool may_close);
   void watch();
-  /** Bytes that may move now; carries out the fault that is due after them. */
+  /** How many of these bytes may move before the next fault. */
   size_t faultLimit(size_t bytes);
+  void faultMoved(size_t bytes) { fault_allowance_ -= std::min(fault_allowance_, bytes); }
+  bool faultDue() const { return due_ && fault_allowance_ == 0; }
   void carryOut();
 
   Poller& poller_;
@@ -86,6 +89,7 @@ private:
   bool connecting_, writes_ended_ = false, want_drain_ = false;
   uint32_t watched_ = 0;
   const FaultSpec* due_ = nullptr;
+  size_t fault_allowance_ = 0; // payload bytes that may still move before `due_`
   int64_t paused_until_ = 0;
   uint64_t rate_ = 0;
 

@@ -14,9 +14,13 @@ size_t Connection::faultLimit(size_t bytes) {
     bytes = std::min<size_t>(bytes, std::max<uint64_t>(rate_ / 100, 1));
     paused_until_ = nowNs() + static_cast<int64_t>(bytes * 1'000'000'000 / rate_);
   }
-  const FaultStep step = faults_->pass(side_, bytes);
-  due_ = step.fault;
-  return step.allowed;
+  // What was allowed and did not move (the socket was empty or full) is still allowed: a planned fault is never skipped.
+  if (fault_allowance_ == 0 && !due_) {
+    const FaultStep step = faults_->pass(side_, bytes);
+    due_ = step.fault;
+    fault_allowance_ = step.allowed;
+  }
+  return std::min(bytes, fault_allowance_);
 }
 
 void Connection::carryOut() {
