@@ -105,7 +105,8 @@ export function costByHand(decision: RoutingDecision): number {
   return decision.weights.overlap_score_weight * prefillBlocks + decodeBlocks;
 }
 
-async function sendPhysics(ctx: ActContext): Promise<void> {
+/** Two conversations with one long system prompt. */
+export async function sendPhysics(ctx: ActContext): Promise<void> {
   const system = `${uniqueText()} You explain physics. ${briefing}`;
   await chat(ctx, 'physics-1', { system, user: 'What is quantum mechanics?' });
   await chat(ctx, 'physics-2', { system, user: 'What is relativity?' });

@@ -1,6 +1,6 @@
 import type { WrongAnswer } from '@dynamo-labs/backend/validation';
 import { briefing, chat, uniqueText } from './scene.ts';
-import { applyGraph, applyNats, costByHand, manifest, natsBox, recordedDecision } from './solution.ts';
+import { applyGraph, applyNats, costByHand, manifest, natsBox, recordedDecision, sendPhysics } from './solution.ts';
 
 export const wrong: WrongAnswer[] = [
   {
@@ -133,9 +133,7 @@ export const wrong: WrongAnswer[] = [
     name: 'forgot-the-overlap',
     because: 'Without subtracting the cached tokens the cost is that of a cold worker.',
     apply: async (ctx) => {
-      const system = `${uniqueText()} ${briefing}`;
-      await chat(ctx, 'physics-1', { system, user: 'What is quantum mechanics?' });
-      await chat(ctx, 'physics-2', { system, user: 'What is relativity?' });
+      await sendPhysics(ctx);
       const decision = await recordedDecision(ctx, 'physics-2');
       await ctx.answer('requestId', 'physics-2');
       await ctx.answer('cost', costByHand(decision) + decision.chosen.overlap_blocks);
