@@ -1,3 +1,5 @@
+import type { DisaggregatedParams, KvTransferAccount, KvTransferParams, PrefillResult } from './disaggregation.ts';
+
 /** What the frontend sends to a worker: Dynamo's `PreprocessedRequest`, reduced to the fields we serve. Snake case on the wire, as Dynamo's. */
 export interface PreprocessedRequest {
   request_id: string;
@@ -8,8 +10,14 @@ export interface PreprocessedRequest {
   output_options: { logprobs?: number };
   /** Set by the router for the record; the worker logs it and trusts only its own cache. */
   estimated_prefix_hit_num_blocks?: number;
-  /** Sequences moved by migration or disaggregation carry what came before. */
-  disaggregated_params?: Record<string, unknown>;
+  /** To a prefill worker: `{ do_remote_decode: true }`. */
+  kv_transfer_params?: KvTransferParams;
+  /** To a decode worker: where the prompt's KV blocks are. */
+  prefill_result?: PrefillResult;
+  /** After a migration: so many of the last `token_ids` are the answer's, drawn elsewhere. Counted against neither `max_tokens` nor the prompt again. */
+  replayed_tokens?: number;
+  /** W3C `traceparent` of the caller's span. */
+  traceparent?: string;
 }
 
 export type FinishReason = 'stop' | 'length' | 'cancelled' | 'error';
@@ -23,14 +31,22 @@ export interface EngineOutput {
   top_logprobs?: { token_id: number; logprob: number }[][];
   /** On the first item: how the prompt was computed. */
   prompt?: PromptAccount;
+  /** On the output with which a prefill worker ends. */
+  disaggregated_params?: DisaggregatedParams;
+  /** On the first item of a decode worker that was told to read KV blocks. */
+  kv_transfer?: KvTransferAccount;
   error?: { code: string; message: string };
 }
 
-/** The worker's own account of one prompt: `prompt_tokens == cached_tokens + computed_tokens`. */
+/** The worker's own account of one prompt: `prompt_tokens == cached_tokens + transferred_tokens + computed_tokens`. */
 export interface PromptAccount {
   prompt_tokens: number;
   /** Tokens whose KV blocks were already in this worker's cache. */
   cached_tokens: number;
+  /** Tokens whose KV blocks were read from a prefill worker. Absent means none. */
+  transferred_tokens?: number;
+  /** Tokens whose KV blocks came back from this worker's host tier; part of `cached_tokens`. Absent means none. */
+  host_cached_tokens?: number;
   /** Tokens that went through the model. At least one: the last token is always computed for its logits. */
   computed_tokens: number;
   cached_blocks: number;
