@@ -14,7 +14,7 @@ export interface PreprocessedRequest {
   kv_transfer_params?: KvTransferParams;
   /** To a decode worker: where the prompt's KV blocks are. */
   prefill_result?: PrefillResult;
-  /** After a migration: so many of the last `token_ids` are the answer's, drawn elsewhere. Counted against neither `max_tokens` nor the prompt again. */
+  /** After a migration: so many of the last `token_ids` are the answer's, drawn elsewhere; `max_tokens` and `min_tokens` are what is left of them. */
   replayed_tokens?: number;
   /** W3C `traceparent` of the caller's span. */
   traceparent?: string;
