@@ -25,6 +25,8 @@ export interface StateLayout {
   run: string;
   /** Unix sockets: `egress.sock`, `backend.sock`. Outside `home` where its path is too long for a socket. */
   sockets: string;
+  /** Where transfer agents of this machine's pods meet: their Unix sockets and shared secret. 0700, made and removed by the node agent. */
+  transfer: string;
   /** The admin kubeconfig, 0600. */
   kubeconfig: string;
 }
@@ -36,6 +38,7 @@ export function stateLayout(env: NodeJS.ProcessEnv = process.env): StateLayout {
   const home = path.resolve(env['DYNAMO_LABS_HOME'] ?? path.join(env['XDG_STATE_HOME'] ?? path.join(homedir(), '.local', 'state'), 'dynamo-labs'));
   const run = path.join(home, 'run');
   const short = path.join(tmpdir(), `dynamo-labs-${userInfo().uid}-${createHash('sha256').update(home).digest('hex').slice(0, 8)}`);
+  const sockets = Buffer.byteLength(run) + 1 + longestSocketName < 108 ? run : short;
   return {
     home,
     cache: path.resolve(env['DYNAMO_LABS_CACHE'] ?? path.join(home, 'cache')),
@@ -46,7 +49,8 @@ export function stateLayout(env: NodeJS.ProcessEnv = process.env): StateLayout {
     work: path.join(home, 'work'),
     logs: path.join(home, 'logs'),
     run,
-    sockets: Buffer.byteLength(run) + 1 + longestSocketName < 108 ? run : short,
+    sockets,
+    transfer: path.join(sockets, 'kv'),
     kubeconfig: path.join(home, 'kubeconfig'),
   };
 }

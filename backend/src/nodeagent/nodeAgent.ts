@@ -52,7 +52,8 @@ export class NodeAgent {
   /** Starts the pod network, registers the nodes, takes over pods of an earlier agent, and says so in `<run>/node-agent.json`. */
   async start(signal: AbortSignal): Promise<void> {
     const { layout, nodes } = this.#config;
-    for (const dir of [layout.run, layout.sockets, layout.pods]) await mkdir(dir, { recursive: true, mode: dir === layout.pods ? 0o711 : 0o700 });
+    for (const dir of [layout.run, layout.sockets, layout.transfer, layout.pods])
+      await mkdir(dir, { recursive: true, mode: dir === layout.pods ? 0o711 : 0o700 });
     await this.#podNet.start(signal);
     await this.#services.start();
     await this.#serveServices();
@@ -142,6 +143,7 @@ export class NodeAgent {
     return ImageCatalogue.fromFile(path.join(project, 'assets/images/catalogue.yaml'), {
       project,
       cache: layout.cache,
+      transfer: layout.transfer,
       node: path.dirname(process.execPath),
       engineModel: process.env['DYNAMO_LABS_ENGINE_MODEL'] ?? '',
     });
@@ -178,6 +180,7 @@ export class NodeAgent {
     await this.#recorder.close();
     await this.#services[Symbol.asyncDispose]();
     await this.#podNet.close({ keepPods: false });
+    await rm(this.#config.layout.transfer, { recursive: true, force: true });
     this.#client.close();
   }
 }

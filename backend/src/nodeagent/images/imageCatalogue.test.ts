@@ -6,7 +6,12 @@ import { ImageError, ImagePuller } from './imagePuller.ts';
 import { defaultPullPolicy, parseImage } from './imageReference.ts';
 
 const project = path.resolve(import.meta.dirname, '../../../..');
-const shipped = ImageCatalogue.fromFile(path.join(project, 'assets/images/catalogue.yaml'), { project, cache: '/cache', node: '/node/bin' });
+const shipped = ImageCatalogue.fromFile(path.join(project, 'assets/images/catalogue.yaml'), {
+  project,
+  cache: '/cache',
+  node: '/node/bin',
+  transfer: '/sockets/kv',
+});
 
 test.each([
   ['busybox', 'busybox', 'latest'],
@@ -44,6 +49,13 @@ describe('the shipped catalogue', () => {
     expect(one?.path).toEqual([path.join(project, 'assets/images/bin/vllm-runtime'), '/node/bin']);
     expect(one?.id).toMatch(/@sha256:[0-9a-f]{64}$/);
     expect(one?.id).not.toBe(two?.id);
+  });
+
+  test('gives the runtime, and nothing else, a writable folder for KV transfers', () => {
+    const writable = (image: string) => shipped.resolve(image)?.mounts.filter(({ readOnly }) => readOnly === false);
+    expect(writable('nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.8.0')).toEqual([{ source: '/sockets/kv', target: '/run/kv-transfer', readOnly: false }]);
+    expect(shipped.resolve('nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.8.0')?.env['DYNAMO_LABS_TRANSFER_DIR']).toBe('/run/kv-transfer');
+    for (const image of ['busybox', 'dynamo-labs/operator:0.1.0', 'nats:2', 'natsio/nats-box:0.14']) expect(writable(image)).toEqual([]);
   });
 
   test('knows no other image', () => {

@@ -52,7 +52,7 @@ function globToRegExp(glob: string): RegExp {
 
 /**
  * The image catalogue: image pattern → program of this machine. Patterns match `name:tag` (`*` any text; no tag in the
- * pattern: any tag); the first match wins. Values may use `${project}`, `${node}`, `${cache}`, `${name}` and `${tag}`.
+ * pattern: any tag); the first match wins. Values may use `${project}`, `${node}`, `${cache}`, `${transfer}`, `${name}` and `${tag}`.
  */
 export class ImageCatalogue {
   readonly #entries: { entry: Entry; pattern: RegExp }[];

@@ -27,7 +27,7 @@ export async function endPods(layout: StateLayout): Promise<number> {
     }
     await sleep(10);
   }
-  rmSync(dir, { recursive: true, force: true });
+  for (const folder of [dir, layout.transfer]) rmSync(folder, { recursive: true, force: true });
   return ended.size;
 }
 
