@@ -2,7 +2,7 @@
 export { type ActiveBlocks, MapActiveBlocks } from './activeBlocks.ts';
 export { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
 export { ApproximateIndex, type ApproximateIndexOptions } from './approximateIndex.ts';
-export type { BusyThresholds } from './busyThresholds.ts';
+export { type BusyThresholds, checkBusyThresholds } from './busyThresholds.ts';
 export { COST_FORMULAS, type Cost, type CostContext, type CostFormulaName, type CostInputs, effectiveCachedTokens } from './costFormula.ts';
 export { type DecisionListener, DecisionStore } from './decisionStore.ts';
 export type { EventGap } from './eventStream.ts';

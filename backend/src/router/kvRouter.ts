@@ -17,6 +17,7 @@ import { type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
 import { resolveWeights, type ResolvedWeights } from './routerWeights.ts';
 import { randomSeed, SeededRandom } from './seededRandom.ts';
 import { replicaRequestId, type SequenceEvent } from './sequenceEvent.ts';
+import { trackedSequence } from './trackedSequence.ts';
 import { type WorkerDescription, WorkerTable } from './workerTable.ts';
 
 const PURGE_INTERVAL_MS = 30_000;
@@ -134,9 +135,10 @@ export class KvRouter {
     const hashed = performance.now();
     const overlap = this.#findMatches(sequence);
     const matched = performance.now();
+    const tracked = trackedSequence(sequence, request);
     const formula = this.mode === 'kv' || this.mode === 'direct' ? this.formula : 'none';
     const context = { islTokens: request.tokens.length, blockSize: this.blockSize, weights };
-    const table = new CandidateTable({ slots, sequence, overlap, active: this.#active, context, formula });
+    const table = new CandidateTable({ slots, sequence: tracked, overlap, active: this.#active, context, formula });
     const turn = this.#turn;
     const selection = CHOOSERS[this.mode]({ candidates: table, turn, temperature: weights.temperature, random: this.#random });
     const end = performance.now();
@@ -161,11 +163,12 @@ export class KvRouter {
       this.#turn++;
       const slot = slots[selection.index]!;
       const inputs = table.inputs(selection.index);
-      const prefillTokens = Math.max(request.tokens.length - effectiveCachedTokens(inputs, weights, this.blockSize), 0);
+      const uncached = Math.max(request.tokens.length - effectiveCachedTokens(inputs, weights, this.blockSize), 0);
+      const prefillTokens = request.trackPrefillTokens === false ? 0 : uncached;
       const newBlocks = sequence.length - inputs.deviceOverlapBlocks;
-      this.#active.add({ requestId: request.requestId, slot, sequence, prefillTokens, newBlocks }, this.#clock());
+      this.#active.add({ requestId: request.requestId, slot, sequence: tracked, prefillTokens, newBlocks }, this.#clock());
       this.#approximate?.insert(slot.slot, hashes, this.#clock());
-      this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId: slot.workerId, dpRank: slot.dpRank, sequence, prefillTokens });
+      this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId: slot.workerId, dpRank: slot.dpRank, sequence: tracked, prefillTokens });
     }
     this.decisions.add(decision);
     return decision;

@@ -22,7 +22,7 @@ export interface KvRouterOptions {
   approximate?: ApproximateIndexOptions;
   /** With events: believe for this long that a routed prompt is already cached, so that a burst of siblings stays together (`--router-predicted-ttl-secs`). */
   predictedTtlMs?: number;
-  /** Above these a worker takes no more; when all are, requests are refused. */
+  /** Above these a worker takes no more; when all are, requests are refused. Read at every decision: its owner may change it. */
   busy?: BusyThresholds;
   /** Requests that nobody freed are dropped after this time. Default one hour. */
   staleAfterMs?: number;
@@ -44,4 +44,10 @@ export interface RouteRequest extends WorkerConstraints {
   overrides?: Partial<RouterWeights>;
   /** Decide and record, but add no load: nothing will be sent. */
   queryOnly?: boolean;
+  /** False: the worker keeps no blocks to decode with, as prefill workers. Default true. */
+  trackActiveBlocks?: boolean;
+  /** False: the prompt does not count as prefill load, since its KV comes from elsewhere. Default true. */
+  trackPrefillTokens?: boolean;
+  /** False: blocks that running requests use already count as new all the same. Default true. */
+  assumeKvReuse?: boolean;
 }
