@@ -30,6 +30,7 @@ export {
   RequestPlaneError,
   RequestRefusedError,
 } from './requestPlane/requestPlaneError.ts';
+export { logLostCaller } from './requestPlane/logLostCaller.ts';
 export { TcpRequestClient } from './requestPlane/tcpClient.ts';
 export { tcpOptionsFromEnv, type TcpOptions } from './requestPlane/tcpOptions.ts';
 export { Resources } from './resources.ts';

@@ -5,6 +5,7 @@ import {
   createEventPlane,
   dynamoNamespace,
   endpointNames,
+  logLostCaller,
   Resources,
   tcpOptionsFromEnv,
   TcpRequestClient,
@@ -151,7 +152,7 @@ export class Worker implements AsyncDisposable {
     // Registering may wait for the API server: a stop must not.
     signal?.addEventListener('abort', () => void this.#discovery?.close().catch(() => {}), { once: true });
     await this.#publishEvents(engine, this.#discovery);
-    const server = this.#resources.use(await TcpRequestServer.listen(tcpOptionsFromEnv(this.#env)));
+    const server = this.#resources.use(await TcpRequestServer.listen(tcpOptionsFromEnv(this.#env), logLostCaller(logger)));
     this.#server = server;
     server.serve(
       flags.endpoint,

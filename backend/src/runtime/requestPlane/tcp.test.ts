@@ -1,11 +1,14 @@
-import { connect, createServer, type AddressInfo } from 'node:net';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { encodeFrame, frameTypes } from './frame.ts';
+import { createLogger } from '../../observability/index.ts';
+import { encodeFrame, FrameDecoder, frameTypes } from './frame.ts';
+import { logLostCaller } from './logLostCaller.ts';
 import { requestPlaneContract } from './requestPlane.contract.ts';
 import { ConnectionLostError, DeadlineExceededError, ProtocolError } from './requestPlaneError.ts';
 import { TcpRequestClient } from './tcpClient.ts';
 import { tcpOptionsFromEnv, type TcpOptions } from './tcpOptions.ts';
 import { TcpRequestServer } from './tcpServer.ts';
+import type { LostCaller } from './tcpServerConnection.ts';
 
 const options: TcpOptions = { ...tcpOptionsFromEnv({}), maxMessageBytes: 64 * 1024, requestTimeoutMs: 300, poolSize: 2 };
 
@@ -121,6 +124,77 @@ describe('tcp request plane', () => {
     await Promise.all([...first, ...more]);
     await client.close();
     await server.close();
+  });
+
+  describe('a caller that leaves', () => {
+    /** A server that says `1` and then waits until the caller is gone, and a caller that has read it. */
+    const leaving = async (leave: (socket: Socket) => void): Promise<{ lost: LostCaller; log: string }> => {
+      const seen = Promise.withResolvers<LostCaller>();
+      const lines: string[] = [];
+      const log = logLostCaller(createLogger({ target: 'test', write: (line) => lines.push(line) }));
+      const server = await TcpRequestServer.listen(options, (lost) => {
+        log(lost);
+        seen.resolve(lost);
+      });
+      const ended = Promise.withResolvers<void>();
+      server.serve('wait', async function* (_payload, { signal }) {
+        yield 1;
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        ended.resolve();
+      });
+      const socket = connect(Number(server.address.split(':')[1]), '127.0.0.1');
+      socket.write(encodeFrame(frameTypes.request, 1, Buffer.from(JSON.stringify({ endpoint: 'wait', request_id: 'left', credit: 9 }))));
+      const decoder = new FrameDecoder(options.maxMessageBytes);
+      await new Promise<void>((resolve) => {
+        socket.on('data', (chunk: Buffer) => {
+          if (decoder.push(chunk).some(({ type }) => type === frameTypes.data)) resolve();
+        });
+      });
+      leave(socket);
+      const lost = await seen.promise;
+      await ended.promise;
+      await server.close();
+      return { lost, log: lines.join('') };
+    };
+
+    it('in good order: the next writes meet a broken pipe, and its work ends', async () => {
+      const { lost, log } = await leaving((socket) => socket.destroy());
+      expect(lost).toMatchObject({ code: 'EPIPE', requestIds: ['left'] });
+      expect(log).toMatch(
+        /ERROR dynamo_runtime::pipeline::network::tcp::client: failed to join writer task: I\/O error: Broken pipe \(os error 32\) plane="request/,
+      );
+    });
+
+    it('by a reset: the connection is reset, and its work ends', async () => {
+      const { lost, log } = await leaving((socket) => socket.resetAndDestroy());
+      expect(lost).toMatchObject({ code: 'ECONNRESET', requestIds: ['left'] });
+      expect(log).toContain(`reader task failed to join (peer_port: Some(${lost.peerPort}), subject: left)`);
+      expect(log).toContain('invalid line protocol: Io(Os { code: 104, kind: ConnectionReset, message: "Connection reset by peer" })');
+    });
+
+    it('only half: who sends no more and still reads gets the whole answer', async () => {
+      const lost: LostCaller[] = [];
+      const server = await TcpRequestServer.listen(options, (one) => lost.push(one));
+      const go = Promise.withResolvers<void>();
+      server.serve('wait', async function* () {
+        yield 1;
+        await go.promise;
+        yield 2;
+      });
+      const socket = connect({ port: Number(server.address.split(':')[1]), host: '127.0.0.1', allowHalfOpen: true });
+      const decoder = new FrameDecoder(options.maxMessageBytes);
+      const types: number[] = [];
+      socket.on('data', (chunk: Buffer) => types.push(...decoder.push(chunk).map(({ type }) => type)));
+      const closed = new Promise((resolve) => socket.once('end', resolve));
+      socket.end(encodeFrame(frameTypes.request, 1, Buffer.from(JSON.stringify({ endpoint: 'wait', request_id: 'half', credit: 9 }))));
+      // Several probes later it is still being served.
+      while (types.filter((type) => type === frameTypes.pong).length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
+      go.resolve();
+      await closed;
+      expect(types.filter((type) => type !== frameTypes.pong)).toEqual([frameTypes.accepted, frameTypes.data, frameTypes.data, frameTypes.end]);
+      expect(lost).toEqual([]);
+      await server.close();
+    });
   });
 
   it('refuses settings that are not numbers by name', () => {

@@ -1,7 +1,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { RequestHandler, RequestPlaneServer } from './requestPlane.ts';
 import type { TcpOptions } from './tcpOptions.ts';
-import { TcpServerConnection } from './tcpServerConnection.ts';
+import { type LostCaller, TcpServerConnection } from './tcpServerConnection.ts';
 
 /** A worker's side of the TCP request plane. */
 export class TcpRequestServer implements RequestPlaneServer {
@@ -13,16 +13,17 @@ export class TcpRequestServer implements RequestPlaneServer {
   #draining = false;
   #idle: PromiseWithResolvers<void> | undefined;
 
-  static async listen(options: TcpOptions): Promise<TcpRequestServer> {
-    const server = createServer({ noDelay: true, keepAlive: true });
+  /** `onLost` is told of callers whose connection broke while they were being answered. */
+  static async listen(options: TcpOptions, onLost?: (lost: LostCaller) => void): Promise<TcpRequestServer> {
+    const server = createServer({ noDelay: true, keepAlive: true, allowHalfOpen: true });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen({ host: options.host, port: options.port }, resolve);
     });
-    return new TcpRequestServer(server, options);
+    return new TcpRequestServer(server, options, onLost);
   }
 
-  private constructor(server: Server, options: TcpOptions) {
+  private constructor(server: Server, options: TcpOptions, onLost?: (lost: LostCaller) => void) {
     const { address, port, family } = server.address() as AddressInfo;
     this.address = family === 'IPv6' ? `[${address}]:${port}` : `${address}:${port}`;
     this.#server = server;
@@ -37,6 +38,7 @@ export class TcpRequestServer implements RequestPlaneServer {
         onStreamEnd: () => {
           if (this.inFlight === 0) this.#idle?.resolve();
         },
+        ...(onLost === undefined ? {} : { onLost }),
       });
       this.#connections.add(connection);
       socket.once('close', () => this.#connections.delete(connection));

@@ -10,7 +10,21 @@ export interface TcpServerConnectionOptions {
   handler: (endpoint: string) => RequestHandler | undefined;
   draining: () => boolean;
   onStreamEnd: () => void;
+  /** The connection broke while requests were being answered over it. */
+  onLost?: (lost: LostCaller) => void;
 }
+
+/** A caller whose connection broke before its answers were complete. */
+export interface LostCaller {
+  /** ECONNRESET: the caller closed with answers unread. EPIPE: it closed, and then something was to be sent to it. Undefined: closed in good order. */
+  code: string | undefined;
+  peer: string;
+  peerPort: number | undefined;
+  requestIds: string[];
+}
+
+/** How soon to try again whether a caller that sends no more still reads. */
+const probeMs = 20;
 
 interface RequestMessage {
   endpoint: string;
@@ -24,7 +38,8 @@ interface RequestMessage {
 export class TcpServerConnection {
   readonly #socket: Socket;
   readonly #context: TcpServerConnectionOptions;
-  readonly #streams = new Map<number, { abort: AbortController; credit: CreditGate }>();
+  readonly #streams = new Map<number, { requestId: string; abort: AbortController; credit: CreditGate }>();
+  #closing = false;
 
   constructor(socket: Socket, context: TcpServerConnectionOptions) {
     this.#socket = socket;
@@ -37,12 +52,23 @@ export class TcpServerConnection {
         socket.destroy(error as Error);
       }
     });
-    socket.on('error', () => {
-      // `close` follows and settles the streams; the caller learns the cause from its own side.
-    });
+    const peer = { peer: `${socket.remoteAddress ?? ''}:${socket.remotePort ?? ''}`, peerPort: socket.remotePort };
+    let code: string | undefined;
+    socket.on('error', (error: NodeJS.ErrnoException) => (code ??= error.code));
+    socket.once('end', () => this.#probe());
     socket.once('close', () => {
+      const requestIds = [...this.#streams.values()].map(({ requestId }) => requestId);
+      if (requestIds.length > 0 && !this.#closing) context.onLost?.({ code, requestIds, ...peer });
       for (const { abort } of this.#streams.values()) abort.abort(new Error('the caller’s connection ended'));
     });
+  }
+
+  /** A caller that sends no more may still read its answers. One that is gone answers what is written with a reset, which the next write shows. */
+  #probe(): void {
+    if (this.#socket.destroyed) return;
+    if (this.#streams.size === 0) return void this.#socket.end();
+    this.#send(frameTypes.pong, 0);
+    setTimeout(() => this.#probe(), probeMs);
   }
 
   get inFlight(): number {
@@ -51,6 +77,7 @@ export class TcpServerConnection {
 
   close(): void {
     for (const { abort } of this.#streams.values()) abort.abort(new Error('the server is closing'));
+    this.#closing = true;
     this.#socket.destroy();
   }
 
@@ -71,7 +98,7 @@ export class TcpServerConnection {
     const abort = new AbortController();
     const bytes = { request: requestBytes, response: 0 };
     const credit = new CreditGate(message.credit, abort.signal);
-    this.#streams.set(stream, { abort, credit });
+    this.#streams.set(stream, { requestId: message.request_id, abort, credit });
     const deadline =
       message.deadline_ms === undefined
         ? undefined
