@@ -40,6 +40,8 @@ export interface BlockManagerOptions {
   blockTokens: number;
   enablePrefixCaching: boolean;
   onEvent?: (event: KvCacheEvent) => void;
+  /** These blocks are about to be written. */
+  onAllocate?: (ids: readonly number[]) => void;
 }
 
 /**
@@ -52,6 +54,7 @@ export class BlockManager {
   readonly blockTokens: number;
   readonly #enablePrefixCaching: boolean;
   readonly #onEvent: (event: KvCacheEvent) => void;
+  readonly #onAllocate: (ids: readonly number[]) => void;
   readonly #blocks: Block[];
   readonly #free: number[];
   readonly #cache = new Map<bigint, Block>();
@@ -65,6 +68,7 @@ export class BlockManager {
     this.blockTokens = options.blockTokens;
     this.#enablePrefixCaching = options.enablePrefixCaching;
     this.#onEvent = options.onEvent ?? (() => {});
+    this.#onAllocate = options.onAllocate ?? (() => {});
     this.#blocks = Array.from({ length: options.blocks }, (_, id) => ({ id, references: 0 }));
     this.#free = this.#blocks.map((block) => block.id).reverse();
   }
@@ -135,6 +139,7 @@ export class BlockManager {
       ids.push(id);
     }
     if (evicted.length > 0) this.#emit({ type: 'removed', blockHashes: evicted });
+    if (ids.length > 0) this.#onAllocate(ids);
     return ids;
   }
 
@@ -171,6 +176,15 @@ export class BlockManager {
       run.blocks.push({ blockHash: identity.sequenceHash, tokensHash: identity.localHash });
     }
     flush();
+  }
+
+  /** One more holder of blocks that somebody has. */
+  retain(ids: readonly number[]): void {
+    for (const id of ids) {
+      const block = this.#blocks[id]!;
+      if (block.references < 1) throw new Error(`block ${id} is retained by nobody`);
+      block.references++;
+    }
   }
 
   /** Gives a sequence's blocks back, the last first, so that the end of a prompt is evicted before its beginning. */

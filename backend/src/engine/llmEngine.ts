@@ -4,19 +4,20 @@ import { initBlockHash } from '../protocol/blockHash.ts';
 import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
 import { BlockManager } from './blockManager.ts';
 import { EngineError } from './engineError.ts';
+import { checkEngineOptions, stepLimits } from './engineOptions.ts';
+import { HeldBlocks } from './heldBlocks.ts';
+import type { KvConnector, KvLoadResult } from './kvConnector.ts';
 import type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';
 import { ModelRunner } from './modelRunner.ts';
 import { OutputStream } from './outputStream.ts';
+import { promptAccount } from './promptAccount.ts';
+import { RemoteLoads } from './remoteLoads.ts';
 import { checkRequest } from './requestCheck.ts';
 import { Scheduler, type ScheduledSlice } from './scheduler.ts';
 import { Sequence } from './sequence.ts';
 import { StopRule } from './stopRule.ts';
-
-/**
- * A prompt's chunk takes a CPU about a second per 300 tokens of the default model: longer steps would make decoding neighbours and cancellation wait.
- * Bits do not depend on it.
- */
-const defaultPrefillChunk = 256;
+import { storeFullBlocks } from './storeFullBlocks.ts';
+import { tokenOutput } from './tokenOutput.ts';
 
 interface Request {
   sequence: Sequence;
@@ -26,13 +27,14 @@ interface Request {
 
 /** Loads the model and starts the engine. Rejects with ModelFileError, a native error with `code` and `field`, EngineError, or the signal's reason. */
 export async function createLlmEngine(options: LlmEngineOptions, signal?: AbortSignal): Promise<LlmEngine> {
-  for (const name of ['blocks', 'maxNumSeqs', 'maxNumBatchedTokens', 'threads'] as const) {
-    if (!Number.isSafeInteger(options[name]) || options[name] < 1)
-      throw new EngineError('INVALID_OPTION', `${name} is ${options[name]}, expected a positive integer`);
-  }
+  checkEngineOptions(options);
   signal?.throwIfAborted();
   await initBlockHash();
-  const runner = await ModelRunner.load(options);
+  const { connector, blocks, blockTokens } = options;
+  const runner = await ModelRunner.load({
+    ...options,
+    ...(connector && { pool: (_bytes, layout) => connector.registerKvCaches({ ...layout, blocks, blockTokens }) }),
+  });
   if (signal?.aborted) {
     await runner.dispose();
     signal.throwIfAborted();
@@ -47,9 +49,11 @@ class Engine implements LlmEngine {
   readonly #runner: ModelRunner;
   readonly #blocks: BlockManager;
   readonly #scheduler: Scheduler;
+  readonly #held: HeldBlocks;
+  readonly #loads: RemoteLoads | undefined;
   readonly #requests = new Map<Sequence, Request>();
   readonly #listeners = new Set<(event: KvCacheEvent) => void>();
-  readonly #counters = { promptTokens: 0, cachedTokens: 0, computedTokens: 0, generatedTokens: 0, steps: 0, failedStepsInARow: 0 };
+  readonly #counters = { promptTokens: 0, cachedTokens: 0, transferredTokens: 0, computedTokens: 0, generatedTokens: 0, steps: 0, failedStepsInARow: 0 };
   /** Cleared between steps only: a step in flight reads the blocks. */
   readonly #clears: ((blocks: number) => void)[] = [];
   #loop: Promise<void> | undefined;
@@ -66,10 +70,13 @@ class Engine implements LlmEngine {
       onEvent: (event) => {
         for (const listener of this.#listeners) listener(event);
       },
+      onAllocate: (ids) => options.connector?.blocksReused(ids),
     });
+    this.#held = new HeldBlocks(this.#blocks, () => this.#wake());
+    this.#loads = options.connector && new RemoteLoads(options.connector, (sequence, result) => this.#loadSettled(sequence, result));
     this.#scheduler = new Scheduler(this.#blocks, {
-      maxNumSeqs: options.maxNumSeqs,
-      maxNumBatchedTokens: Math.max(options.maxNumSeqs, Math.min(options.maxNumBatchedTokens, options.prefillChunkTokens ?? defaultPrefillChunk)),
+      ...stepLimits(options),
+      onLoad: (sequence, cachedBlocks) => this.#loads?.start(sequence, cachedBlocks, options.blockTokens),
     });
     const { name, architecture, parameters, eosTokenIds, spec } = runner.description;
     this.model = {
@@ -127,8 +134,10 @@ class Engine implements LlmEngine {
       totalBlocks: this.#blocks.totalBlocks,
       usedBlocks: this.#blocks.usedBlocks,
       cachedBlocks: this.#blocks.cachedBlocks,
+      heldBlocks: this.#held.size,
       running: this.#scheduler.running.length,
-      waiting: this.#scheduler.waiting.length,
+      waiting: this.#scheduler.waiting.length + this.#scheduler.loading.size + this.#scheduler.loaded.length,
+      waitingForRemoteKvs: this.#scheduler.loading.size,
       ...this.#counters,
       preemptions: this.#scheduler.preemptions,
       lastKvEventId: this.#blocks.lastEventId,
@@ -140,6 +149,7 @@ class Engine implements LlmEngine {
     this.#closed = true;
     const disposed = this.#runner.dispose(); // ends a step in flight
     await this.#loop;
+    await this.#loads?.close();
     await disposed;
     if (!first) return;
     for (const entry of this.#requests.values()) this.#fail(entry, new EngineError('ENGINE_CLOSED', 'the engine was closed'));
@@ -154,6 +164,7 @@ class Engine implements LlmEngine {
     const maxTokens = Math.min(maxModelLen, request.token_ids.length + request.stop_conditions.max_tokens);
     const sequence = new Sequence(request, seed === undefined ? randomBytes(8).readBigUInt64LE() : BigInt.asUintN(64, BigInt(seed)), maxTokens);
     if (this.#options.enablePrefixCaching) sequence.identities = this.#blocks.identify(sequence.slice(0, sequence.length));
+    sequence.remoteTokens = Math.min(this.#options.connector?.remoteTokens(request) ?? 0, sequence.length - 1);
     const text = request.stop_conditions.stop?.length ? this.#options.textStream?.() : undefined;
     const entry = { sequence, rule: new StopRule(sequence, this.model.eosTokenIds, text), output: new OutputStream() };
     this.#requests.set(sequence, entry);
@@ -166,6 +177,21 @@ class Engine implements LlmEngine {
   #cancel({ sequence }: Request): void {
     if (sequence.state === 'finished') return;
     sequence.cancelled = true;
+    if (sequence.state === 'waiting_for_remote_kvs') this.#loads?.cancel(sequence);
+    else this.#wake();
+  }
+
+  /** From here on nothing is written to the sequence's blocks but by steps. */
+  #loadSettled(sequence: Sequence, { outcome, account, error }: KvLoadResult): void {
+    const entry = this.#requests.get(sequence)!;
+    sequence.transfer = account;
+    if (this.#closed) return; // closing ends the request
+    if (sequence.cancelled) this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
+    else if (outcome === 'failed') this.#finish(entry, { token_ids: [], finish_reason: 'error', kv_transfer: account, error: error! });
+    else {
+      this.#scheduler.loadSettled(sequence, outcome === 'loaded');
+      if (outcome === 'loaded') this.#storeFullBlocks(sequence);
+    }
     this.#wake();
   }
 
@@ -177,7 +203,10 @@ class Engine implements LlmEngine {
     try {
       while (!this.#closed) {
         await Promise.resolve(); // requests that arrive in one turn share the step
-        for (const entry of [...this.#requests.values()]) if (entry.sequence.cancelled) this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
+        for (const entry of [...this.#requests.values()]) {
+          const { cancelled, state } = entry.sequence;
+          if (cancelled && state !== 'waiting_for_remote_kvs') this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
+        }
         for (const resolve of this.#clears.splice(0)) resolve(this.#blocks.clear());
         const slices = this.#scheduler.schedule();
         if (slices.length === 0) return;
@@ -220,44 +249,40 @@ class Engine implements LlmEngine {
 
     sequence.append(result.token);
     this.#counters.generatedTokens++;
-    const item: EngineOutput = { token_ids: [result.token] };
-    if (sequence.request.output_options.logprobs !== undefined) {
-      item.log_probs = [result.logprob!];
-      item.top_logprobs = [result.top!.map(({ token, logprob }) => ({ token_id: token, logprob }))];
-    }
-    if (!sequence.accounted) item.prompt = this.#account(sequence);
+    const item = tokenOutput(sequence.request, result.token, result);
+    if (!sequence.accounted) this.#account(sequence, item);
     const reason = rule.check(sequence, result.token);
-    if (reason) this.#finish(entry, { ...item, finish_reason: reason });
-    else output.push(item);
+    if (!reason) output.push(item);
+    else if (this.#options.connector && sequence.request.kv_transfer_params?.do_remote_decode === true) this.#offer(this.#options.connector, entry, item);
+    else this.#finish(entry, { ...item, finish_reason: reason });
   }
 
-  #account(sequence: Sequence): NonNullable<EngineOutput['prompt']> {
+  #account(sequence: Sequence, item: EngineOutput): void {
     sequence.accounted = true;
-    const cached = sequence.firstCachedTokens ?? 0;
-    const now = performance.now();
-    this.#counters.promptTokens += sequence.promptTokens;
-    this.#counters.cachedTokens += cached;
-    return {
-      prompt_tokens: sequence.promptTokens,
-      cached_tokens: cached,
-      computed_tokens: sequence.promptTokens - cached,
-      cached_blocks: cached / this.#blocks.blockTokens,
-      queue_us: Math.round((sequence.startedAt! - sequence.arrivedAt) * 1000),
-      prefill_us: Math.round((now - sequence.startedAt!) * 1000),
-    };
+    item.prompt = promptAccount(sequence, this.#blocks.blockTokens);
+    if (sequence.transfer) item.kv_transfer = sequence.transfer;
+    this.#counters.promptTokens += item.prompt.prompt_tokens;
+    this.#counters.cachedTokens += item.prompt.cached_tokens;
+    this.#counters.transferredTokens += sequence.transferredTokens;
+  }
+
+  /** Ends a prompt that another worker goes on from: all but its last token stays here until that worker has it. */
+  #offer(connector: KvConnector, entry: Request, item: EngineOutput): void {
+    const { sequence } = entry;
+    const tokens = sequence.promptTokens - 1;
+    const blocks = sequence.blockTable.slice(0, Math.ceil(tokens / this.#blocks.blockTokens));
+    const release = this.#held.hold(blocks);
+    try {
+      const disaggregated_params = connector.requestFinished(sequence.request, { blocks, tokens, release });
+      this.#finish(entry, { ...item, finish_reason: 'length', disaggregated_params });
+    } catch (cause) {
+      release();
+      this.#fail(entry, new EngineError('KV_TRANSFER_FAILED', `the KV blocks cannot be offered: ${(cause as Error).message}`, { cause }));
+    }
   }
 
   #storeFullBlocks(sequence: Sequence): void {
-    if (!this.#options.enablePrefixCaching) return;
-    const full = Math.floor(sequence.computedTokens / this.#blocks.blockTokens);
-    if (full <= sequence.storedBlocks) return;
-    const known = sequence.identities.length;
-    if (full > known) {
-      const tokens = sequence.slice(known * this.#blocks.blockTokens, full * this.#blocks.blockTokens);
-      sequence.identities.push(...this.#blocks.identify(tokens, sequence.identities.at(-1)));
-    }
-    this.#blocks.store(sequence.blockTable, sequence.storedBlocks, sequence.identities.slice(sequence.storedBlocks, full));
-    sequence.storedBlocks = full;
+    if (this.#options.enablePrefixCaching) storeFullBlocks(this.#blocks, sequence);
   }
 
   #finish(entry: Request, last: EngineOutput): void {

@@ -1,4 +1,5 @@
 import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
+import type { KvConnector } from './kvConnector.ts';
 import type { TokenText } from './stopRule.ts';
 
 export interface LlmEngineOptions {
@@ -22,6 +23,8 @@ export interface LlmEngineOptions {
   textStream?: () => TokenText;
   /** Memory for the KV pool (64-byte aligned, zeroed), e.g. a registered region of the transfer engine. Default: private pages. */
   pool?: (bytes: number) => ArrayBuffer;
+  /** Exchanges KV blocks with other workers; brings the pool's memory. Without it requests are served here alone. */
+  connector?: KvConnector;
 }
 
 export interface EngineStats {
@@ -30,11 +33,16 @@ export interface EngineStats {
   usedBlocks: number;
   /** In the prefix cache, held by a request or not. */
   cachedBlocks: number;
+  /** Of `usedBlocks`, those of finished prompts that decode workers may still read. */
+  heldBlocks: number;
   running: number;
+  /** For a place or blocks, or, `waitingForRemoteKvs` of them, until their blocks are read. */
   waiting: number;
-  /** Of prompts whose first token is out: `promptTokens == cachedTokens + what was computed for them`. */
+  waitingForRemoteKvs: number;
+  /** Of prompts whose first token is out: `promptTokens == cachedTokens + transferredTokens + what was computed for them`. */
   promptTokens: number;
   cachedTokens: number;
+  transferredTokens: number;
   /** Tokens that went through the model: prompts, answers, and what preemption computed again. */
   computedTokens: number;
   generatedTokens: number;

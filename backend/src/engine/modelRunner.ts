@@ -11,7 +11,7 @@ export interface ModelRunnerOptions {
   /** Positions to prepare for; at most the model's context length. */
   maxModelLen?: number;
   /** The KV pool's memory, where the caller registers it with others; else the runner makes it. */
-  pool?: (bytes: number) => ArrayBuffer;
+  pool?: (bytes: number, layout: { blockBytes: number; fingerprint: string }) => ArrayBuffer;
 }
 
 /** Turns scheduled slices into native steps. */
@@ -43,9 +43,10 @@ export class ModelRunner {
       threads: options.threads,
     });
     const bytes = options.blocks * native.info.blockBytes;
-    const pool = options.pool?.(bytes) ?? addon.allocatePages(bytes);
+    const fingerprint = modelFingerprint(description, options.blockTokens);
+    const pool = options.pool?.(bytes, { blockBytes: native.info.blockBytes, fingerprint }) ?? addon.allocatePages(bytes);
     native.attachPool(pool);
-    return new ModelRunner(description, modelFingerprint(description, options.blockTokens), maxModelLen, native, pool);
+    return new ModelRunner(description, fingerprint, maxModelLen, native, pool);
   }
 
   get blockBytes(): number {

@@ -6,6 +6,8 @@ export interface SchedulerOptions {
   maxNumSeqs: number;
   /** Tokens in one step, prefill and decode together. */
   maxNumBatchedTokens: number;
+  /** The sequence has blocks for its whole prompt, the first `cachedBlocks` of them filled: read the others up to its `remoteTokens`. */
+  onLoad?: (sequence: Sequence, cachedBlocks: number) => void;
 }
 
 /** Part of a step: `count` tokens of `sequence` from its first uncomputed one. */
@@ -16,12 +18,17 @@ export interface ScheduledSlice {
 
 /**
  * Continuous batching with chunked prefill. Each step takes, while tokens and blocks last: one token of every decoding sequence, then chunks of prompts
- * already begun, then new prompts in order of arrival. When a running sequence cannot get a block, the one that came last is preempted: it gives its
+ * already begun, then prompts whose KV was read from another worker, then new prompts in order of arrival. A new prompt whose KV another worker has gets
+ * all its blocks at once and waits outside the batch until they are read. When a running sequence cannot get a block, the one that came last is preempted: it gives its
  * blocks back and starts over from what is still cached of them.
  */
 export class Scheduler {
   readonly waiting: Sequence[] = [];
   readonly running: Sequence[] = [];
+  /** Their blocks are being read. */
+  readonly loading = new Set<Sequence>();
+  /** Their blocks have been read; they wait for a place in a step. */
+  readonly loaded: Sequence[] = [];
   preemptions = 0;
   readonly #blocks: BlockManager;
   readonly #options: SchedulerOptions;
@@ -36,7 +43,7 @@ export class Scheduler {
   }
 
   get idle(): boolean {
-    return this.waiting.length === 0 && this.running.length === 0;
+    return this.waiting.length + this.running.length + this.loading.size + this.loaded.length === 0;
   }
 
   schedule(): ScheduledSlice[] {
@@ -59,29 +66,68 @@ export class Scheduler {
     for (const sequence of [...this.running]) {
       if (sequence.pendingTokens > 1 && budget > 0) this.#takeOrPreempt(sequence, take, slices);
     }
+    while (this.loaded.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0) this.#run(this.loaded, take);
     // new prompts; not in the step that preempted, which would take the blocks back
     while (this.waiting.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0 && this.preemptions === preemptionsBefore) {
-      const sequence = this.waiting[0]!;
-      this.#admit(sequence);
-      if (!take(sequence)) {
-        this.#giveBack(sequence);
-        break;
-      }
-      this.waiting.shift();
-      sequence.state = 'running';
-      this.running.push(sequence);
+      if (!(this.waiting[0]!.remoteTokens > 0 ? this.#beginLoad(this.waiting[0]!) : this.#run(this.waiting, take))) break;
     }
     return slices;
   }
 
-  /** Takes a sequence out, wherever it is, and gives its blocks back. */
+  /** Its blocks were filled up to `remoteTokens`, or, `false`, they were not and it is an ordinary prompt. */
+  loadSettled(sequence: Sequence, loaded: boolean): void {
+    this.loading.delete(sequence);
+    if (loaded) {
+      sequence.transferredTokens = Math.max(0, sequence.remoteTokens - sequence.computedTokens);
+      sequence.firstCachedTokens = sequence.computedTokens;
+      sequence.computedTokens += sequence.transferredTokens;
+      sequence.state = 'remote_kvs_loaded';
+      this.loaded.push(sequence);
+    } else {
+      this.#giveBack(sequence);
+      sequence.state = 'waiting';
+      this.waiting.unshift(sequence);
+    }
+    sequence.remoteTokens = 0;
+  }
+
+  /** Takes a sequence out, wherever it is, and gives its blocks back; not while they are being read. */
   finish(sequence: Sequence): void {
-    for (const list of [this.waiting, this.running]) {
+    this.loading.delete(sequence);
+    for (const list of [this.waiting, this.running, this.loaded]) {
       const at = list.indexOf(sequence);
       if (at >= 0) list.splice(at, 1);
     }
     sequence.state = 'finished';
     this.#giveBack(sequence);
+  }
+
+  /** Moves the first of a queue into the batch; false where there is no room for it. */
+  #run(queue: Sequence[], take: (sequence: Sequence) => boolean): boolean {
+    const sequence = queue[0]!;
+    if (queue === this.waiting) this.#admit(sequence);
+    if (!take(sequence)) {
+      if (queue === this.waiting) this.#giveBack(sequence);
+      return false;
+    }
+    queue.shift();
+    sequence.state = 'running';
+    this.running.push(sequence);
+    return true;
+  }
+
+  /** Blocks for the whole prompt at once, its last token's too: who has been read can always be computed. */
+  #beginLoad(sequence: Sequence): boolean {
+    this.#admit(sequence);
+    if (!this.#reserve(sequence, sequence.pendingTokens)) {
+      this.#giveBack(sequence);
+      return false;
+    }
+    this.waiting.shift();
+    sequence.state = 'waiting_for_remote_kvs';
+    this.loading.add(sequence);
+    this.#options.onLoad?.(sequence, sequence.storedBlocks);
+    return true;
   }
 
   #takeOrPreempt(sequence: Sequence, take: (sequence: Sequence) => boolean, slices: ScheduledSlice[]): void {

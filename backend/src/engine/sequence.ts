@@ -1,7 +1,8 @@
-import type { FinishReason, PreprocessedRequest } from '../protocol/index.ts';
+import type { FinishReason, KvTransferAccount, PreprocessedRequest } from '../protocol/index.ts';
 import type { BlockIdentity } from './blockManager.ts';
 
-export type SequenceState = 'waiting' | 'running' | 'finished';
+/** vLLM's names: `waiting_for_remote_kvs` has its blocks, which are being read from another worker; with `remote_kvs_loaded` it only needs a place in a step. */
+export type SequenceState = 'waiting' | 'waiting_for_remote_kvs' | 'remote_kvs_loaded' | 'running' | 'finished';
 
 /** One request inside the engine: its tokens, its pages and how far it has been computed. */
 export class Sequence {
@@ -23,6 +24,12 @@ export class Sequence {
   identities: BlockIdentity[] = [];
   /** Leading blocks that are in the prefix cache through this sequence. */
   storedBlocks = 0;
+
+  /** Leading tokens whose KV another worker has; 0 once they were asked for. */
+  remoteTokens = 0;
+  /** Tokens whose KV came from there. */
+  transferredTokens = 0;
+  transfer: KvTransferAccount | undefined;
 
   /** Of the first admission, for the account. */
   firstCachedTokens: number | undefined;

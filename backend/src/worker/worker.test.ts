@@ -59,8 +59,18 @@ class EchoEngine implements LlmEngine {
     return 3;
   }
   stats() {
-    const zero = { usedBlocks: 0, cachedBlocks: 0, running: 0, waiting: 0, promptTokens: 5, cachedTokens: 0, computedTokens: 5 };
-    return { totalBlocks: 8, ...zero, generatedTokens: 0, steps: 0, failedStepsInARow: this.failedStepsInARow, preemptions: 0, lastKvEventId: this.events - 1 };
+    const zero = { usedBlocks: 0, cachedBlocks: 0, heldBlocks: 0, running: 0, waiting: 0, waitingForRemoteKvs: 0, cachedTokens: 0, transferredTokens: 0 };
+    return {
+      totalBlocks: 8,
+      ...zero,
+      promptTokens: 5,
+      computedTokens: 5,
+      generatedTokens: 0,
+      steps: 0,
+      failedStepsInARow: this.failedStepsInARow,
+      preemptions: 0,
+      lastKvEventId: this.events - 1,
+    };
   }
   async [Symbol.asyncDispose](): Promise<void> {
     this.closed = true;
