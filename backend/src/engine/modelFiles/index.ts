@@ -1,4 +1,6 @@
+export { convertGguf, type ConvertGgufOptions } from './convertGguf.ts';
 export { describeModel, modelFingerprint } from './describeModel.ts';
+export { isEngineType } from './ggufTypes.ts';
 export { readGguf, type GgufFile, type GgufValue } from './ggufFile.ts';
 export type { ModelDescription } from './modelDescription.ts';
 export { ModelFileError, type ModelFileErrorCode } from './modelFileError.ts';

@@ -113,7 +113,10 @@ describe('GGUF', () => {
       writeGguf(file, { ...base, ...metadata }, [{ name: 'token_embd.weight', shape: [4, 256], typeId, data: Buffer.alloc(4096) }]);
       return failure(() => describeModel(file));
     };
-    expect(refused({}, 12)).toMatchObject({ code: 'UNSUPPORTED_TYPE', field: 'token_embd.weight', message: expect.stringContaining('Q4_K') as string });
+    const whole = { 'llama.context_length': 64, 'llama.block_count': 1, 'llama.feed_forward_length': 64, 'llama.attention.layer_norm_rms_epsilon': 1e-5 };
+    const unsupported = (message: string) => ({ code: 'UNSUPPORTED_TYPE', field: 'token_embd.weight', message: expect.stringContaining(message) as string });
+    expect(refused(whole, 12)).toMatchObject(unsupported('has type Q4_K; the engine multiplies F32, F16, BF16, Q8_0, Q4_1. "npm run model -- add'));
+    expect(refused(whole, 16)).toMatchObject(unsupported('has type IQ2_XXS; readable are'));
     expect(refused({ 'general.architecture': 'gemma2' })).toMatchObject({ code: 'UNSUPPORTED_FIELD', field: 'general.architecture' });
     expect(refused({ 'llama.expert_count': 8 })).toMatchObject({ code: 'UNSUPPORTED_FIELD', field: 'llama.expert_count' });
     expect(refused({ 'llama.rope.scaling.type': 'yarn' })).toMatchObject({ code: 'UNSUPPORTED_FIELD', field: 'llama.rope.scaling.type' });
