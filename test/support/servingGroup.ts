@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -20,7 +20,11 @@ export interface ServingProcess {
 
 export interface ServingGroup extends AsyncDisposable {
   startWorker(args?: string[], env?: Record<string, string>): Promise<ServingProcess>;
+  startPrefillWorker(args?: string[], env?: Record<string, string>): Promise<ServingProcess>;
+  startDecodeWorker(args?: string[], env?: Record<string, string>): Promise<ServingProcess>;
   startFrontend(args?: string[], env?: Record<string, string>): Promise<ServingProcess>;
+  /** Where its processes keep their discovery files (`kv`) and transfer sockets (`transfer`). */
+  readonly dir: string;
   /** Runs `python3 …` to its end. */
   python(args: string[], env?: Record<string, string>): Promise<{ code: number | null; output: string }>;
   close(): Promise<void>;
@@ -35,6 +39,9 @@ export async function servingGroup(env: Record<string, string> = {}): Promise<Se
   const signal = AbortSignal.timeout(60_000);
   await ensureModelAssets({ cacheDir: cache, log: () => {}, signal, installers: [] });
   const root = mkdtempSync(path.join(tmpdir(), 'dynamo-labs-serving-'));
+  // As the node agent gives it to the pods of a host.
+  const transfer = path.join(root, 'transfer');
+  mkdirSync(transfer, { mode: 0o700 });
   const running = new Set<ServingProcess>();
   const base: Record<string, string> = {
     PATH: [path.dirname(process.execPath), process.env['PATH'] ?? ''].join(path.delimiter),
@@ -42,6 +49,7 @@ export async function servingGroup(env: Record<string, string> = {}): Promise<Se
     DYN_FILE_KV: path.join(root, 'kv'),
     DYNAMO_LABS_MODELS: path.join(cache, 'models'),
     DYNAMO_LABS_ENGINE_MODEL: 'tiny',
+    DYNAMO_LABS_TRANSFER_DIR: transfer,
     ...env,
   };
   const launch = (args: string[], extra: Record<string, string>): { child: ChildProcess; log: () => string; exited: Promise<number | null> } => {
@@ -69,14 +77,18 @@ export async function servingGroup(env: Record<string, string> = {}): Promise<Se
     void exited.then(() => running.delete(started));
     return started;
   };
+  const startWorker: ServingGroup['startWorker'] = (args = [], extra = {}) =>
+    start(
+      ['-m', 'dynamo.vllm', '--model', 'Qwen/Qwen2.5-1.5B-Instruct', '--enable-prefix-caching', ...args],
+      { DYN_SYSTEM_PORT: '0', ...extra },
+      /Serving on request plane/,
+      /System status server on port (\d+)/,
+    );
   return {
-    startWorker: (args = [], extra = {}) =>
-      start(
-        ['-m', 'dynamo.vllm', '--model', 'Qwen/Qwen2.5-1.5B-Instruct', '--enable-prefix-caching', ...args],
-        { DYN_SYSTEM_PORT: '0', ...extra },
-        /Serving on request plane/,
-        /System status server on port (\d+)/,
-      ),
+    dir: root,
+    startWorker,
+    startPrefillWorker: (args = [], extra = {}) => startWorker(['--is-prefill-worker', ...args], extra),
+    startDecodeWorker: (args = [], extra = {}) => startWorker(['--is-decode-worker', ...args], extra),
     startFrontend: (args = [], extra = {}) =>
       start(['-m', 'dynamo.frontend', '--http-port', '0', ...args], extra, /Starting HTTP/, /Starting HTTP\(S\) service on 127\.0\.0\.1:(\d+)/),
     python: async (args, extra = {}) => {
