@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
@@ -78,7 +78,10 @@ class EchoEngine implements LlmEngine {
 }
 
 const models = mkdtempSync(path.join(tmpdir(), 'dynamo-labs-worker-'));
-beforeAll(() => mkdirSync(path.join(models, 'tiny')));
+beforeAll(() => {
+  mkdirSync(path.join(models, 'tiny'));
+  writeFileSync(path.join(models, 'tiny', 'tokenizer.json'), '{"model":{"vocab":{"a":99}}}');
+});
 afterAll(() => rmSync(models, { recursive: true }));
 
 async function started(argv: string[] = [], loading: Promise<void> = Promise.resolve(), extraEnv: Record<string, string> = {}) {

@@ -24,6 +24,7 @@ import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
 import { kvBlocks, modelCard } from './modelCard.ts';
 import { findServedModel } from './servedModel.ts';
 import { systemAddress, SystemServer } from './systemServer.ts';
+import { checkTokenizer } from './tokenizerCheck.ts';
 import { WorkerHealth } from './workerHealth.ts';
 import { WorkerMetrics } from './workerMetrics.ts';
 
@@ -133,6 +134,7 @@ export class Worker implements AsyncDisposable {
         signal,
       ),
     );
+    await checkTokenizer(served.dir, engine.model.vocabSize);
     this.#engine = engine;
     this.#metrics.observe(engine);
     const { name, parameters, contextLength, kvBytesPerBlock } = engine.model;
