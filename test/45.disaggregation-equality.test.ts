@@ -1,0 +1,155 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ServingPath } from '../backend/src/protocol/requestRecord.ts';
+import type { Fault } from '../backend/src/transfer/index.ts';
+import { type Answer, complete, sameWords } from './support/completions.ts';
+import { below, randomPrompts, seededRandom } from './support/randomPrompts.ts';
+import { poolsEmpty, ready, recordOf } from './support/requestRecords.ts';
+import { servingGroup, type ServingGroup, type ServingProcess } from './support/servingGroup.ts';
+
+const model = 'Qwen/Qwen2.5-1.5B-Instruct';
+const seed = Number(process.env['DYNAMO_LABS_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+const random = seededRandom(seed);
+const count = 200;
+const clients = 8;
+const prompts = randomPrompts(random, count, 4_096);
+/** Half greedy, half sampled with a seed of their own. */
+const requests = prompts.map((prompt, index) => ({
+  model,
+  prompt,
+  max_tokens: 1 + below(random, 12),
+  ignore_eos: true,
+  logprobs: 2,
+  stream: index % 3 === 0,
+  ...(index % 2 === 0 ? { temperature: 0 } : { temperature: 0.2 + random(), top_p: 0.5 + random() / 2, seed: below(random, 2 ** 31) }),
+}));
+console.log(`${count} prompts of seed ${seed} (DYNAMO_LABS_TEST_SEED repeats them), ${prompts.reduce((sum, { length }) => sum + length, 0)} tokens`);
+
+/** Answers in the order of the requests, from so many clients at once. */
+async function answers(frontend: ServingProcess): Promise<Answer[]> {
+  const made: Answer[] = [];
+  let next = 0;
+  const client = async (): Promise<void> => {
+    for (let index = next++; index < count; index = next++) made[index] = await complete(frontend, requests[index]!);
+  };
+  await Promise.all(Array.from({ length: clients }, client));
+  return made;
+}
+
+async function paths(frontend: ServingProcess, made: readonly Answer[]): Promise<Partial<Record<ServingPath, number>>> {
+  const counts: Partial<Record<ServingPath, number>> = {};
+  for (const { requestId } of made) {
+    const { path } = await recordOf(frontend, requestId);
+    counts[path] = (counts[path] ?? 0) + 1;
+  }
+  return counts;
+}
+
+describe(`${count} random prompts`, () => {
+  let group: ServingGroup;
+  let expected: Answer[];
+
+  /** A graph of its own in the group's folder: workers of another Dynamo namespace are not seen. */
+  const disaggregated = async (
+    name: string,
+    options: { prefillEnv?: Record<string, string>; decodeEnv?: Record<string, string>; decodeArgs?: string[]; frontendArgs?: string[] } = {},
+  ): Promise<{ frontend: ServingProcess; workers: ServingProcess[] }> => {
+    const namespace = { DYN_NAMESPACE: name };
+    const workers = await Promise.all([
+      group.startPrefillWorker([], { ...namespace, ...options.prefillEnv }),
+      group.startPrefillWorker([], { ...namespace, ...options.prefillEnv }),
+      group.startDecodeWorker(options.decodeArgs, { ...namespace, ...options.decodeEnv }),
+      group.startDecodeWorker(options.decodeArgs, { ...namespace, ...options.decodeEnv }),
+    ]);
+    const frontend = await group.startFrontend(['--router-mode', 'kv', ...(options.frontendArgs ?? [])], namespace);
+    await ready(frontend, { decode: 2, prefill: 2 });
+    return { frontend, workers };
+  };
+  const end = async ({ frontend, workers }: { frontend: ServingProcess; workers: ServingProcess[] }): Promise<void> => {
+    for (const one of [frontend, ...workers]) one.kill('SIGTERM');
+    await Promise.all([frontend, ...workers].map(({ exited }) => exited));
+  };
+  /** The prompts whose answer is neither the expected one nor an error. */
+  const different = (made: readonly Answer[]): number[] =>
+    made.flatMap((answer, index) =>
+      answer.error !== undefined || JSON.stringify(sameWords(answer)) === JSON.stringify(sameWords(expected[index]!)) ? [] : [index],
+    );
+
+  beforeAll(async () => {
+    group = await servingGroup();
+    const namespace = { DYN_NAMESPACE: 'aggregated' };
+    const workers = [await group.startWorker([], namespace)];
+    const frontend = await group.startFrontend([], namespace);
+    await ready(frontend, { decode: 1, prefill: 0 });
+    expected = await answers(frontend);
+    expect(expected.flatMap(({ error }) => error ?? [])).toEqual([]);
+    expect(expected.map(({ tokens }) => tokens.length)).toEqual(requests.map(({ max_tokens }) => max_tokens));
+    await end({ frontend, workers });
+  });
+  afterAll(async () => group?.close());
+
+  it('get the same answers, token by token and to the last bit of their log probabilities, aggregated and disaggregated', async () => {
+    const graph = await disaggregated('plain');
+    const made = await answers(graph.frontend);
+    expect(made.flatMap(({ error }) => error ?? [])).toEqual([]);
+    expect(different(made), `seed ${seed}`).toEqual([]);
+    const single = prompts.filter(({ length }) => length === 1).length;
+    expect(await paths(graph.frontend, made)).toEqual({ disaggregated: count - single, ...(single === 0 ? {} : { local_prefill: single }) });
+    await poolsEmpty(graph.workers);
+    await end(graph);
+  });
+
+  const kinds: Fault['kind'][] = [
+    'reset',
+    'half_close',
+    'truncate',
+    'stall',
+    'delay',
+    'flip',
+    'duplicate',
+    'reorder',
+    'drop_notification',
+    'refuse',
+    'expire',
+    'wrong_epoch',
+  ];
+  const plan = (side: Fault['side']): string =>
+    JSON.stringify({
+      seed: below(random, 2 ** 31),
+      plan: kinds.map((kind): Fault => ({ kind, side, withinBytes: 20_000_000, times: 6, ms: 1 + below(random, 50) })),
+    });
+
+  it.each([
+    { way: 'shared memory', env: {}, decodeArgs: [], frontendArgs: [] },
+    { way: 'TCP', env: { DYNAMO_LABS_TRANSFER_DIR: '' }, decodeArgs: [], frontendArgs: [] },
+    { way: 'TCP, errors returned', env: { DYNAMO_LABS_TRANSFER_DIR: '' }, decodeArgs: [], frontendArgs: ['--enforce-disagg'] },
+    {
+      way: 'TCP, recomputed by the decode worker',
+      env: { DYNAMO_LABS_TRANSFER_DIR: '' },
+      decodeArgs: ['--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_load_failure_policy":"recompute"}'],
+      frontendArgs: [],
+    },
+  ])('with transfers that fail over $way: the same answer or an error, never other words', async ({ env, decodeArgs, frontendArgs, way }) => {
+    const graph = await disaggregated(`faults-${way.replaceAll(/\W/g, '')}`, {
+      prefillEnv: { ...env, DYNAMO_LABS_TRANSFER_FAULTS: plan('serve') },
+      decodeEnv: { ...env, DYNAMO_LABS_TRANSFER_FAULTS: plan('read') },
+      decodeArgs,
+      frontendArgs,
+    });
+    const made = await answers(graph.frontend);
+    expect(different(made), `seed ${seed}`).toEqual([]);
+    const states = await poolsEmpty(graph.workers);
+    const faults = states.flatMap(({ disaggregation }) => disaggregation.faults ?? []);
+    expect(faults.length, 'no fault took effect').toBeGreaterThan(0);
+    const served = await paths(graph.frontend, made);
+    const failed = made.filter(({ error }) => error !== undefined);
+    console.log(`${way}: ${JSON.stringify(served)}, ${faults.length} faults, ${failed.length} errors`);
+    expect(served.error ?? 0).toBe(failed.length);
+    for (const { error, status } of failed) {
+      expect(error).toMatchObject({ code: expect.any(String), message: expect.stringMatching(/[A-Z_]{6,}/) });
+      expect(status).toBeGreaterThanOrEqual(500);
+    }
+    // Where falling back is allowed nobody gets an error for a failed transfer.
+    if (frontendArgs.length === 0) expect(failed).toEqual([]);
+    await end(graph);
+  });
+});
