@@ -5,12 +5,14 @@ export class ApiError extends Error {
   /** The field that is wrong, e.g. `messages[0].content`. */
   readonly param: string | null;
   readonly code: string | null;
+  /** The plane that failed, where one did: not OpenAI's. */
+  readonly plane: string | undefined;
   readonly headers: Record<string, string>;
 
   constructor(
     status: number,
     message: string,
-    details: { type?: string; param?: string; code?: string; headers?: Record<string, string>; cause?: unknown } = {},
+    details: { type?: string; param?: string; code?: string; plane?: string; headers?: Record<string, string>; cause?: unknown } = {},
   ) {
     super(message, details.cause === undefined ? {} : { cause: details.cause });
     this.name = 'ApiError';
@@ -18,11 +20,13 @@ export class ApiError extends Error {
     this.type = details.type ?? (status >= 500 ? 'server_error' : 'invalid_request_error');
     this.param = details.param ?? null;
     this.code = details.code ?? null;
+    this.plane = details.plane;
     this.headers = details.headers ?? {};
   }
 
-  get body(): { error: { message: string; type: string; param: string | null; code: string | null } } {
-    return { error: { message: this.message, type: this.type, param: this.param, code: this.code } };
+  get body(): { error: { message: string; type: string; param: string | null; code: string | null; plane?: string } } {
+    const { message, type, param, code, plane } = this;
+    return { error: { message, type, param, code, ...(plane === undefined ? {} : { plane }) } };
   }
 }
 

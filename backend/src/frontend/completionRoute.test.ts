@@ -12,6 +12,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { characterCodec, FunctionPlane, instanceOf, outputsOf, recordingLogger, until } from './frontendFixture.ts';
 import { FrontendMetrics } from './frontendMetrics.ts';
 import { ModelManager } from './modelManager.ts';
+import { RequestRecordStore } from './requestRecordStore.ts';
 
 let server: Server;
 afterEach(async () => {
@@ -37,7 +38,7 @@ async function setup(worker: (call: { signal?: AbortSignal }) => AsyncIterable<E
   const dispatcher = new Dispatcher({ requests, metrics, logger, overloadStatus: 529 });
   const inFlight = new Set<string>();
   const app = express();
-  app.post('/', express.json(), completionRoute({ models, dispatcher, metrics, logger, inFlight }, chatFormat));
+  app.post('/', express.json(), completionRoute({ models, dispatcher, records: new RequestRecordStore(), metrics, logger, inFlight }, chatFormat));
   app.use(((error, _request, response, _next) => {
     const shown = error instanceof ApiError ? error : new ApiError(500, String(error));
     if (response.headersSent) response.end();

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Request, Response } from 'express';
-import type { FinishReason, RoutingDecision } from '../protocol/index.ts';
+import type { FinishReason, RequestRecord } from '../protocol/index.ts';
 import type { Logger } from '../observability/index.ts';
 import { TextCodecError } from '../preprocess/index.ts';
 import type { AnswerFormat, AnswerWords } from './answerFormat.ts';
@@ -8,7 +8,8 @@ import { ApiError } from './apiError.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { ErrorType, FrontendMetrics } from './frontendMetrics.ts';
 import type { ModelManager } from './modelManager.ts';
-import { nvextAnswer, pinOf, wantsQueryOnly } from './nvext.ts';
+import { nvextAnswer, pinOf, prefillPinOf, wantsQueryOnly, workerIds } from './nvext.ts';
+import type { RequestRecordStore } from './requestRecordStore.ts';
 import { readRequest, type ChatRequest, type CompletionRequest } from './requestSchema.ts';
 import { standInLabel, type ServedModel } from './servedModel.ts';
 import { SseStream } from './sseStream.ts';
@@ -17,6 +18,7 @@ import { TextGeneration, type GenerationUsage, type TokenLogprob } from './textG
 export interface CompletionRouteOptions {
   models: ModelManager;
   dispatcher: Dispatcher;
+  records: RequestRecordStore;
   metrics: FrontendMetrics;
   logger: Logger;
   /** Request ids being answered now. */
@@ -37,7 +39,7 @@ export function completionRoute<Body extends ChatRequest | CompletionRequest>(op
     inFlight.add(requestId);
     let errorType: ErrorType = '';
     try {
-      await answer(options, format, { body, model, requestId, request, response });
+      await answer(options, format, { body, model, requestId, request, response, begin });
     } catch (error) {
       errorType = errorTypeOf(error);
       // Nobody is left to be told.
@@ -56,12 +58,14 @@ interface Exchange<Body> {
   requestId: string;
   request: Request;
   response: Response;
+  /** `performance.now()` of the arrival. */
+  begin: number;
 }
 
 async function answer<Body extends ChatRequest | CompletionRequest>(
-  { dispatcher, metrics, logger }: CompletionRouteOptions,
+  { dispatcher, records, metrics, logger }: CompletionRouteOptions,
   format: AnswerFormat<Body>,
-  { body, model, requestId, request, response }: Exchange<Body>,
+  { body, model, requestId, request, response, begin }: Exchange<Body>,
 ): Promise<void> {
   const abort = new AbortController();
   response.on('close', () => {
@@ -73,6 +77,8 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
   const { preprocessed, stop, logprobs } = await prepare(format, { body, model, requestId }, abort.signal);
   metrics.prompt(model.name, preprocessed.token_ids.length);
   const pin = pinOf(request.headers, body.nvext);
+  const prefillPin = prefillPinOf(request.headers, body.nvext);
+  const pins = { ...(pin === undefined ? {} : { pin }), ...(prefillPin === undefined ? {} : { prefillPin }) };
   const head = {
     id: `${format.idPrefix}${requestId}`,
     created: Math.floor(Date.now() / 1000),
@@ -80,8 +86,8 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     system_fingerprint: standInLabel(model) ?? `dynamo-labs:${model.card.engine.name}`,
   };
   if (wantsQueryOnly(body.nvext)) {
-    const decision = dispatcher.query({ model, request: preprocessed, ...(pin === undefined ? {} : { pin }) });
-    const nvext = { ...nvextAnswer(['worker_id'], decision), token_ids: preprocessed.token_ids };
+    const { decode, prefill = decode } = dispatcher.query({ model, request: preprocessed, ...pins });
+    const nvext = { worker_id: workerIds({ prefill: prefill.chosen, decode: decode.chosen }), token_ids: preprocessed.token_ids };
     response.json({
       ...head,
       object: format.object.full,
@@ -91,11 +97,10 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     });
     return;
   }
-  let decision: RoutingDecision | undefined;
-  const onDecision = (made: RoutingDecision): void => void (decision = made);
-  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, onDecision, ...(pin === undefined ? {} : { pin }) });
+  const tracker = records.begin({ requestId, model: model.name, promptTokens: preprocessed.token_ids.length, beganAt: begin });
+  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, tracker, ...pins });
   const generation = new TextGeneration({ codec: model.codec, outputs, stop, promptTokens: preprocessed.token_ids.length, logprobs });
-  const extra = () => nvextAnswer(body.nvext?.extra_fields, decision, generation.usage);
+  const extra = () => nvextAnswer(body.nvext?.extra_fields, tracker.record, generation.usage);
   try {
     if (body.stream === true) {
       await streamAnswer({
@@ -104,11 +109,15 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
         generation,
         logprobs,
         extra,
+        usage: () => usageOf(generation.usage, tracker.record),
         response,
         signal: abort.signal,
         includeUsage: body.stream_options?.include_usage === true,
       });
-    } else response.json({ ...head, object: format.object.full, ...(await wholeAnswer(format, generation, logprobs)), ...wrap(extra()) });
+    } else {
+      const choices = await wholeAnswer(format, generation, logprobs);
+      response.json({ ...head, object: format.object.full, choices, usage: usageOf(generation.usage, tracker.record), ...wrap(extra()) });
+    }
     abort.signal.throwIfAborted();
   } catch (error) {
     // Whatever else fails once the client is gone fails because of that.
@@ -131,7 +140,7 @@ async function prepare<Body extends ChatRequest | CompletionRequest>(
   }
 }
 
-async function wholeAnswer(format: AnswerWords, generation: TextGeneration, logprobs: boolean): Promise<Record<string, unknown>> {
+async function wholeAnswer(format: AnswerWords, generation: TextGeneration, logprobs: boolean): Promise<Record<string, unknown>[]> {
   let text = '';
   let finish: FinishReason = 'stop';
   const tokens: TokenLogprob[] = [];
@@ -140,7 +149,7 @@ async function wholeAnswer(format: AnswerWords, generation: TextGeneration, logp
     tokens.push(...delta.tokens);
     finish = delta.finishReason ?? finish;
   }
-  return { choices: [format.fullChoice(text, tokens, finish, logprobs)], usage: usageOf(generation.usage) };
+  return [format.fullChoice(text, tokens, finish, logprobs)];
 }
 
 interface StreamOptions {
@@ -149,13 +158,14 @@ interface StreamOptions {
   generation: TextGeneration;
   logprobs: boolean;
   extra: () => Record<string, unknown> | undefined;
+  usage: () => Record<string, unknown>;
   response: Response;
   signal: AbortSignal;
   includeUsage: boolean;
 }
 
 /** Headers go out with the first token: until then a failure is still an HTTP error. */
-async function streamAnswer({ format, head, generation, logprobs, extra, response, signal, includeUsage }: StreamOptions): Promise<void> {
+async function streamAnswer({ format, head, generation, logprobs, extra, usage: usageNow, response, signal, includeUsage }: StreamOptions): Promise<void> {
   const chunk = { ...head, object: format.object.chunk };
   let sse: SseStream | undefined;
   try {
@@ -170,7 +180,7 @@ async function streamAnswer({ format, head, generation, logprobs, extra, respons
       if (finishReason === undefined) continue;
       await sse.send({ ...chunk, choices: [format.chunkChoice({ text: '', tokens: [], finishReason }, logprobs)], ...usage, ...wrap(extra()) });
     }
-    if (includeUsage) await sse?.send({ ...chunk, choices: [], usage: usageOf(generation.usage) });
+    if (includeUsage) await sse?.send({ ...chunk, choices: [], usage: usageNow() });
     await sse?.done();
   } catch (error) {
     if (sse === undefined || error instanceof ClientGone) throw error;
@@ -181,12 +191,14 @@ async function streamAnswer({ format, head, generation, logprobs, extra, respons
   }
 }
 
-function usageOf({ promptTokens, completionTokens, account }: GenerationUsage): Record<string, unknown> {
+/** Cached means cached where the prompt was computed. */
+function usageOf({ promptTokens, completionTokens, account }: GenerationUsage, { path, prefill }: RequestRecord): Record<string, unknown> {
+  const computed = path === 'disaggregated' ? prefill?.prompt : account;
   return {
     prompt_tokens: promptTokens,
     completion_tokens: completionTokens,
     total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: account?.cached_tokens ?? 0 },
+    prompt_tokens_details: { cached_tokens: computed?.cached_tokens ?? 0 },
   };
 }
 
@@ -196,11 +208,12 @@ function wrap(nvext: Record<string, unknown> | undefined): { nvext?: Record<stri
 
 function findModel(models: ModelManager, name: string): ServedModel {
   const model = models.get(name);
-  if (model === undefined) throw new ApiError(404, `The model \`${name}\` does not exist.`, { param: 'model', code: 'model_not_found' });
-  if (model.workers.size === 0) {
-    throw new ApiError(503, `No worker of model \`${name}\` is ready.`, { type: 'service_unavailable', code: 'no_workers', headers: { 'retry-after': '1' } });
-  }
-  return model;
+  if (model !== undefined && model.workers.size > 0) return model;
+  const prefill = models.prefillWorkers(name);
+  if (model === undefined && prefill === 0) throw new ApiError(404, `The model \`${name}\` does not exist.`, { param: 'model', code: 'model_not_found' });
+  const who = prefill === 0 ? 'No worker' : 'No decode worker';
+  const but = prefill === 0 ? '' : ` Its ${prefill} prefill worker${prefill === 1 ? '' : 's'} cannot answer alone.`;
+  throw new ApiError(503, `${who} of model \`${name}\` is ready.${but}`, { type: 'service_unavailable', code: 'no_workers', headers: { 'retry-after': '1' } });
 }
 
 function errorTypeOf(error: unknown): ErrorType {

@@ -19,6 +19,8 @@ import { Dispatcher } from './dispatcher.ts';
 import { frontendApp } from './frontendApp.ts';
 import { FrontendMetrics, type WorkerSeries } from './frontendMetrics.ts';
 import { ModelManager } from './modelManager.ts';
+import { RequestRecordStore } from './requestRecordStore.ts';
+import type { WorkerPool } from './workerPool.ts';
 
 export interface FrontendOptions {
   flags: FrontendArguments;
@@ -51,7 +53,7 @@ export class Frontend implements AsyncDisposable {
       const metrics = new FrontendMetrics(
         dynamoNamespace(flags.namespace, env),
         () => workerSeries(models),
-        () => models.models.map(({ name, queue }) => ({ model: name, waiting: queue?.waiting ?? 0 })),
+        () => models.models.map(({ name, queue, prefill }) => ({ model: name, waiting: (queue?.waiting ?? 0) + (prefill?.queue?.waiting ?? 0) })),
       );
       const models: ModelManager = resources.use(
         new ModelManager({
@@ -61,8 +63,9 @@ export class Frontend implements AsyncDisposable {
           eventPlane,
           requests,
           logger: logger.child('dynamo_llm::discovery::watcher'),
-          onKvEvent: (status, type) => metrics.kvEvent(status, type),
-          onModel: (model) => {
+          onKvEvent: (status, type, role) => metrics.kvEvent(status, type, role),
+          onPool: (pool, model) => {
+            if (pool.role === 'prefill') return;
             metrics.setModel(model.name, model.card);
             for (const [listener, subscriptions] of listeners) subscriptions.push(model.router.decisions.subscribe(listener));
           },
@@ -74,11 +77,13 @@ export class Frontend implements AsyncDisposable {
         logger: logger.child('dynamo_llm::kv_router'),
         overloadStatus: Number(env['DYN_HTTP_OVERLOAD_STATUS_CODE'] ?? 503),
       });
+      const records = new RequestRecordStore();
       const stop = new AbortController();
       const inFlight = new Set<string>();
       const app = frontendApp({
         models,
         dispatcher,
+        records,
         metrics,
         logger: logger.child('dynamo_llm::http::service'),
         inFlight,
@@ -191,5 +196,8 @@ async function openEventPlane(flags: FrontendArguments, logger: Logger, env: Nod
 }
 
 function workerSeries(models: ModelManager): WorkerSeries[] {
-  return models.models.flatMap((model) => model.router.loads());
+  return models.models.flatMap((model) => {
+    const loads = (pool: WorkerPool): WorkerSeries[] => pool.router.loads().map((load) => ({ ...load, role: pool.role }));
+    return model.prefill === undefined ? loads(model) : [...loads(model), ...loads(model.prefill)];
+  });
 }

@@ -4,9 +4,10 @@ import { ApiError } from './apiError.ts';
 import { chatFormat, completionFormat } from './answerFormat.ts';
 import { completionRoute, type CompletionRouteOptions } from './completionRoute.ts';
 import { explainRoutes, type ExplainRoutesOptions } from './explainRoutes.ts';
+import { requestRoutes, type RequestRoutesOptions } from './requestRoutes.ts';
 import { standInLabel } from './servedModel.ts';
 
-export interface FrontendAppOptions extends CompletionRouteOptions, ExplainRoutesOptions {
+export interface FrontendAppOptions extends CompletionRouteOptions, ExplainRoutesOptions, RequestRoutesOptions {
   /** DYN_HTTP_BODY_LIMIT_MB. */
   bodyLimitMb: number;
 }
@@ -33,7 +34,7 @@ export function frontendApp(options: FrontendAppOptions): Express {
   });
   app.get('/live', (_request, response) => void response.json({ status: 'live', message: 'Service is live' }));
   app.get('/health', (_request, response) => {
-    const instances = models.models.flatMap((model) => [...model.workers.values()]);
+    const instances = models.models.flatMap((model) => [...model.workers.values(), ...(model.prefill?.workers.values() ?? [])]);
     // 200 also without workers, as Dynamo's: the frontend itself is fine.
     response.json({
       status: instances.length > 0 ? 'healthy' : 'unhealthy',
@@ -50,6 +51,7 @@ export function frontendApp(options: FrontendAppOptions): Express {
     response.set('content-type', metrics.contentType).send(await metrics.text());
   });
   app.use('/router', explainRoutes(options));
+  app.use('/requests', requestRoutes(options));
   app.use((request, _response) => {
     const known = ['/v1/chat/completions', '/v1/completions'].includes(request.path);
     if (known) throw new ApiError(405, `Only POST is served at ${request.path}.`, { code: 'method_not_allowed', headers: { allow: 'POST' } });
@@ -76,6 +78,7 @@ function modelEntry(model: FrontendAppOptions['models']['models'][number]): Reco
       ...(label === undefined ? {} : { note: label }),
       kv_cache_block_size: card.kv_cache_block_size,
       workers: model.workers.size,
+      ...(model.prefill === undefined ? {} : { prefill_workers: model.prefill.workers.size }),
     },
   };
 }

@@ -1,5 +1,7 @@
-import type { ModelDeploymentCard, RoutingDecision } from '../protocol/index.ts';
+import type { MigrationRecord, ModelDeploymentCard, RoutingDecision } from '../protocol/index.ts';
 import { MetricsRegistry, powersOfTwo } from '../observability/index.ts';
+import { DisaggregationMetrics } from './disaggregationMetrics.ts';
+import type { WorkerRole } from './workerPool.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
 const tokens = [1, 4, 16, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384];
@@ -9,6 +11,7 @@ const microsteps = powersOfTwo(0.0001, 18);
 export type ErrorType = '' | 'validation' | 'not_found' | 'overload' | 'cancelled' | 'internal';
 
 export interface WorkerSeries {
+  role: WorkerRole;
   worker_id: string;
   dp_rank: number;
   activeDecodeBlocks: number;
@@ -17,12 +20,14 @@ export interface WorkerSeries {
 
 /** What a frontend counts, under Dynamo's names. */
 export class FrontendMetrics {
+  readonly disaggregation: DisaggregationMetrics;
   readonly #metrics: MetricsRegistry;
   readonly #requests;
   readonly #active;
   readonly #disconnected;
   readonly #rejections;
-  readonly #retries;
+  readonly #migrations;
+  readonly #tooLongToMigrate;
   readonly #input;
   readonly #cached;
   readonly #output;
@@ -39,6 +44,7 @@ export class FrontendMetrics {
   constructor(namespace: string, workers: () => WorkerSeries[], queued: () => { model: string; waiting: number }[] = () => []) {
     const metrics = new MetricsRegistry();
     this.#metrics = metrics;
+    this.disaggregation = new DisaggregationMetrics(metrics);
     const model = ['model'] as const;
     this.#requests = metrics.counter('dynamo_frontend_requests_total', 'HTTP requests', ['model', 'endpoint', 'request_type', 'status', 'error_type']);
     this.#active = metrics.gauge('dynamo_frontend_active_requests', 'Requests being answered', model);
@@ -49,7 +55,12 @@ export class FrontendMetrics {
     });
     this.#disconnected = metrics.counter('dynamo_frontend_disconnected_clients', 'Clients that left before their answer was complete', model);
     this.#rejections = metrics.counter('dynamo_frontend_model_rejection_total', 'Requests that no worker could take', ['model', 'gate']);
-    this.#retries = metrics.counter('dynamo_frontend_model_migration_total', 'Requests that went on to another worker', ['model', 'migration_type']);
+    this.#migrations = metrics.counter('dynamo_frontend_model_migration_total', 'Requests that went on to another worker', ['model', 'migration_type']);
+    this.#tooLongToMigrate = metrics.counter(
+      'dynamo_frontend_model_migration_max_seq_len_exceeded_total',
+      'Requests that could not go on elsewhere: too long',
+      model,
+    );
     this.#input = metrics.histogram('dynamo_frontend_input_sequence_tokens', 'Prompt tokens', tokens, model);
     this.#cached = metrics.histogram('dynamo_frontend_cached_tokens', 'Prompt tokens that the worker had cached', [0, ...tokens], model);
     this.#output = metrics.histogram('dynamo_frontend_output_sequence_tokens', 'Generated tokens', tokens, model);
@@ -57,23 +68,25 @@ export class FrontendMetrics {
     this.#firstToken = metrics.histogram('dynamo_frontend_time_to_first_token_seconds', 'From the request to its first token', seconds, model);
     this.#nextToken = metrics.histogram('dynamo_frontend_inter_token_latency_seconds', 'Between tokens of one answer', seconds, model);
     this.#duration = metrics.histogram('dynamo_frontend_request_duration_seconds', 'From the request to the end of its answer', seconds, model);
-    const component = { dynamo_namespace: namespace, dynamo_component: 'backend', dynamo_endpoint: 'generate' };
-    const labels = Object.keys(component) as (keyof typeof component)[];
+    const labels = ['dynamo_namespace', 'dynamo_component', 'dynamo_endpoint'] as const;
+    const component = { decode: componentLabels(namespace, 'backend'), prefill: componentLabels(namespace, 'prefill') };
     const hitRate = metrics.histogram(
       'dynamo_component_router_kv_hit_rate',
       'Share of a prompt’s blocks that the chosen worker was believed to hold',
       [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1],
       labels,
     );
-    this.#hitRate = { observe: (value: number) => hitRate.observe(component, value) };
+    this.#hitRate = { observe: (value: number, role: WorkerRole) => hitRate.observe(component[role], value) };
     const routed = metrics.counter('dynamo_component_router_requests_total', 'Requests that were routed', [...labels, 'worker_id']);
-    this.#routed = { inc: (worker_id: string) => routed.inc({ ...component, worker_id }) };
+    this.#routed = { inc: (worker_id: string, role: WorkerRole) => routed.inc({ ...component[role], worker_id }) };
     const events = metrics.counter('dynamo_component_kv_cache_events_applied', 'KV events that came in, by what became of them', [
       ...labels,
       'status',
       'event_type',
     ]);
-    this.#events = { inc: (status: string, event_type: string) => events.inc({ ...component, status, event_type }) };
+    this.#events = {
+      inc: (status: string, event_type: string, role: WorkerRole) => events.inc({ ...component[role], status, event_type }),
+    };
     const overhead = (name: string, help: string) => metrics.histogram(`dynamo_router_overhead_${name}_ms`, help, microsteps);
     this.#overhead = {
       hashing: overhead('block_hashing', 'Hashing the prompt’s blocks'),
@@ -95,7 +108,7 @@ export class FrontendMetrics {
     const perWorker = (name: string, help: string, read: (worker: WorkerSeries) => number): void => {
       metrics.gauge(`dynamo_frontend_worker_${name}`, help, ['worker_id', 'dp_rank', 'worker_type'], (gauge) => {
         gauge.reset();
-        for (const worker of workers()) gauge.set({ worker_id: worker.worker_id, dp_rank: worker.dp_rank, worker_type: 'decode' }, read(worker));
+        for (const worker of workers()) gauge.set({ worker_id: worker.worker_id, dp_rank: worker.dp_rank, worker_type: worker.role }, read(worker));
       });
     };
     perWorker('active_decode_blocks', 'KV blocks of running requests, as this router counts', (worker) => worker.activeDecodeBlocks);
@@ -133,8 +146,12 @@ export class FrontendMetrics {
     this.#rejections.inc({ model, gate });
   }
 
-  retried(model: string): void {
-    this.#retries.inc({ model, migration_type: 'new_request' });
+  migrated(model: string, migration_type: MigrationRecord['migration_type']): void {
+    this.#migrations.inc({ model, migration_type });
+  }
+
+  tooLongToMigrate(model: string): void {
+    this.#tooLongToMigrate.inc({ model });
   }
 
   prompt(model: string, length: number): void {
@@ -155,18 +172,18 @@ export class FrontendMetrics {
     this.#outputTotal.inc({ model }, count);
   }
 
-  decided(decision: RoutingDecision): void {
+  decided(decision: RoutingDecision, role: WorkerRole): void {
     const { timing_us, chosen, request_blocks } = decision;
     this.#overhead.hashing.observe(timing_us.hashing / 1000);
     this.#overhead.find.observe(timing_us.find_matches / 1000);
     this.#overhead.scheduling.observe(timing_us.scoring / 1000);
     this.#overhead.total.observe(timing_us.total / 1000);
-    this.#routed.inc(chosen.worker_id);
-    if (decision.mode === 'kv' && request_blocks > 0) this.#hitRate.observe(chosen.overlap_blocks / request_blocks);
+    this.#routed.inc(chosen.worker_id, role);
+    if (decision.mode === 'kv' && request_blocks > 0) this.#hitRate.observe(chosen.overlap_blocks / request_blocks, role);
   }
 
-  kvEvent(status: string, eventType: string): void {
-    this.#events.inc(status, eventType);
+  kvEvent(status: string, eventType: string, role: WorkerRole): void {
+    this.#events.inc(status, eventType, role);
   }
 
   text(): Promise<string> {
@@ -176,4 +193,8 @@ export class FrontendMetrics {
   get contentType(): string {
     return this.#metrics.contentType;
   }
+}
+
+function componentLabels(dynamo_namespace: string, dynamo_component: string) {
+  return { dynamo_namespace, dynamo_component, dynamo_endpoint: 'generate' };
 }

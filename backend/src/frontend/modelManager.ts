@@ -1,35 +1,32 @@
-import type { Logger } from '../observability/index.ts';
 import type { ModelDeploymentCard } from '../protocol/index.ts';
 import { loadTextCodec, PromptEncoder, type TextCodec } from '../preprocess/index.ts';
-import { KvRouter, RouterQueue, type KvRouterOptions, type QueuePolicy } from '../router/index.ts';
-import { endpointNames, type EventPlane, type Instance, type InstanceListener, type RequestPlaneClient } from '../runtime/index.ts';
-import { KvEventFollower } from './kvEventFollower.ts';
-import type { ServedModel } from './servedModel.ts';
+import { endpointNames, type Instance, type InstanceListener } from '../runtime/index.ts';
+import { cardConflict } from './cardConflict.ts';
+import { ServedModel } from './servedModel.ts';
+import { WorkerPool, type WorkerPoolOptions } from './workerPool.ts';
 
-export interface ModelManagerOptions {
-  router: Omit<KvRouterOptions, 'blockSize'>;
-  queue?: { threshold: number; policy: QueuePolicy } | undefined;
+export interface ModelManagerOptions extends WorkerPoolOptions {
   /** Refuse workers with another block size: their events would never match. */
   blockSize: number | undefined;
-  /** Absent: no KV events are followed. */
-  eventPlane: EventPlane | undefined;
-  requests: RequestPlaneClient;
-  logger: Logger;
-  onModel?: (model: ServedModel) => void;
-  onKvEvent?: (status: string, eventType: string) => void;
+  /** Called when a model has its decode workers' pool (the model itself), and when it has its prefill workers'. */
+  onPool?: (pool: WorkerPool, model: ServedModel) => void;
   loadCodec?: (dir: string) => Promise<TextCodec>;
 }
 
-interface Entry extends ServedModel {
-  readonly workers: Map<bigint, Instance>;
-}
+/** An instance with what makes it a worker. */
+type Worker = Instance & { modelCard: ModelDeploymentCard };
 
-/** The models that discovery shows. A model stays known after its last worker left, so that its absence can be told from a wrong name. */
+/**
+ * The models that discovery shows. A model stays known after its last worker left, so that its absence can be told from a wrong name.
+ * Prefill workers serve the model of their name that decode workers have; without such they wait.
+ */
 export class ModelManager implements InstanceListener, AsyncDisposable {
   readonly #options: ModelManagerOptions;
-  readonly #models = new Map<string, Entry>();
-  /** Which model an instance serves. */
-  readonly #instances = new Map<bigint, Entry>();
+  readonly #models = new Map<string, ServedModel>();
+  /** Which pool a worker is in. */
+  readonly #pools = new Map<bigint, WorkerPool>();
+  /** All prefill workers, those that are in no pool too. */
+  readonly #prefillWorkers = new Map<bigint, Worker>();
   /** Changes are made one after the other: loading a tokenizer takes time. */
   #queue: Promise<void> = Promise.resolve();
 
@@ -43,6 +40,11 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
 
   get(name: string): ServedModel | undefined {
     return this.#models.get(name);
+  }
+
+  /** Prefill workers of this name, whether or not they can be used. */
+  prefillWorkers(name: string): number {
+    return [...this.#prefillWorkers.values()].filter(({ modelCard }) => modelCard.display_name === name).length;
   }
 
   readonly added = (instance: Instance): void => this.#enqueue(() => this.#add(instance));
@@ -59,7 +61,7 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
 
   async close(): Promise<void> {
     await this.#queue;
-    for (const model of this.#models.values()) await closeModel(model);
+    for (const model of this.#models.values()) await model.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -71,84 +73,93 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
   }
 
   async #add(instance: Instance): Promise<void> {
-    const { logger } = this.#options;
-    const card = instance.modelCard;
-    if (card === undefined || card.model_type !== 'chat' || instance.endpoints[endpointNames.generate]?.tcp === undefined) return;
     this.#remove(instance.instanceId);
+    if (!isWorker(instance)) return;
+    if (instance.modelCard.model_type === 'chat') await this.#addDecode(instance);
+    else {
+      this.#prefillWorkers.set(instance.instanceId, instance);
+      this.#addPrefill(instance);
+    }
+  }
+
+  async #addDecode(worker: Worker): Promise<void> {
+    const { logger, blockSize } = this.#options;
+    const card = worker.modelCard;
     const former = this.#models.get(card.display_name);
     // Without workers nothing binds the name to what it was: a graph that is applied again may bring another model.
-    const known = former !== undefined && former.workers.size === 0 && this.#conflict(card, former.card) !== undefined ? undefined : former;
-    if (former !== known) {
-      await closeModel(former);
-    }
-    const conflict = this.#conflict(card, known?.card);
-    if (conflict !== undefined) {
-      logger.error(`worker ${instance.pod ?? instance.instanceId} is not used: ${conflict}`, { model_name: card.display_name });
-      return;
-    }
+    const replaced = former !== undefined && former.workers.size === 0 && cardConflict(card, former.card, blockSize) !== undefined;
+    const known = replaced ? undefined : former;
+    const conflict = cardConflict(card, known?.card, blockSize);
+    if (conflict !== undefined) return this.#refuse(worker, conflict);
+    if (replaced) await this.#forget(former);
     const model = known ?? (await this.#create(card));
-    model.workers.set(instance.instanceId, instance);
-    this.#instances.set(instance.instanceId, model);
-    this.#tellRouter(model);
-    model.follower?.add(instance);
+    model.add(worker);
+    this.#pools.set(worker.instanceId, model);
     if (known === undefined || known.workers.size === 1)
-      logger.info(`added model model_name="${model.name}"`, { namespace: instance.namespace, component: instance.component });
-    logger.info('worker added', { worker_id: instance.instanceId, pod: instance.pod, model_name: model.name, workers: model.workers.size });
+      logger.info(`added model model_name="${model.name}"`, { namespace: worker.namespace, component: worker.component });
+    this.#log('worker added', worker, model);
+    if (known === undefined) for (const waiting of this.#prefillWorkers.values()) if (waiting.modelCard.display_name === model.name) this.#addPrefill(waiting);
+  }
+
+  #addPrefill(worker: Worker): void {
+    const { logger, blockSize, onPool } = this.#options;
+    const card = worker.modelCard;
+    const model = this.#models.get(card.display_name);
+    if (model === undefined) {
+      return logger.warn(`prefill worker ${worker.pod ?? worker.instanceId} waits: no decode worker serves its model yet`, { model_name: card.display_name });
+    }
+    const conflict = cardConflict(card, model.card, blockSize);
+    if (conflict !== undefined) return this.#refuse(worker, conflict);
+    const known = model.prefill;
+    model.prefill ??= new WorkerPool('prefill', card, this.#options);
+    model.prefill.add(worker);
+    this.#pools.set(worker.instanceId, model.prefill);
+    if (known === undefined) onPool?.(model.prefill, model);
+    if (model.prefill.workers.size === 1) logger.info('Prefill router activated: prompts go to prefill workers', { model_name: model.name });
+    this.#log('prefill worker added', worker, model.prefill);
   }
 
   #remove(instanceId: bigint): void {
-    const model = this.#instances.get(instanceId);
-    if (model === undefined) return;
-    const pod = model.workers.get(instanceId)?.pod;
-    this.#instances.delete(instanceId);
-    model.workers.delete(instanceId);
-    model.follower?.remove(instanceId);
-    this.#tellRouter(model);
-    this.#options.logger.info('worker removed', { worker_id: instanceId, pod, model_name: model.name, workers: model.workers.size });
+    this.#prefillWorkers.delete(instanceId);
+    const pool = this.#pools.get(instanceId);
+    const worker = pool?.workers.get(instanceId);
+    if (pool === undefined || worker === undefined) return;
+    this.#pools.delete(instanceId);
+    pool.remove(instanceId);
+    this.#log(pool.role === 'prefill' ? 'prefill worker removed' : 'worker removed', worker, pool);
+    if (pool.role === 'prefill' && pool.workers.size === 0)
+      this.#options.logger.warn('Prefill router deactivated: the last prefill worker is gone', { model_name: pool.name });
   }
 
-  /** Blocks of different size, or of different weights, must never count as the same. */
-  #conflict(card: ModelDeploymentCard, known: ModelDeploymentCard | undefined): string | undefined {
-    const wanted = this.#options.blockSize;
-    if (wanted !== undefined && card.kv_cache_block_size !== wanted)
-      return `its KV blocks hold ${card.kv_cache_block_size} tokens, --kv-cache-block-size is ${wanted}`;
-    if (known === undefined) return undefined;
-    if (known.kv_cache_block_size !== card.kv_cache_block_size) {
-      return `its KV blocks hold ${card.kv_cache_block_size} tokens, those of the model's other workers ${known.kv_cache_block_size}`;
-    }
-    if (known.engine.name !== card.engine.name) return `it computes with ${card.engine.name}, the model's other workers with ${known.engine.name}`;
-    return undefined;
+  #refuse(worker: Worker, conflict: string): void {
+    this.#options.logger.error(`worker ${worker.pod ?? worker.instanceId} is not used: ${conflict}`, {
+      model_name: worker.modelCard.display_name,
+      component: worker.component,
+    });
   }
 
-  async #create(card: ModelDeploymentCard): Promise<Entry> {
-    const { router: routerOptions, eventPlane, requests, logger, onKvEvent, onModel, loadCodec = loadTextCodec } = this.#options;
+  #log(message: string, { instanceId, pod }: Instance, pool: WorkerPool): void {
+    this.#options.logger.info(message, { worker_id: instanceId, pod, model_name: pool.name, workers: pool.workers.size });
+  }
+
+  async #create(card: ModelDeploymentCard): Promise<ServedModel> {
+    const { onPool, loadCodec = loadTextCodec } = this.#options;
     const codec = await loadCodec(card.tokenizer_path);
     const encoder = new PromptEncoder({ dir: card.tokenizer_path, codec });
-    const router = new KvRouter({ ...routerOptions, blockSize: card.kv_cache_block_size });
-    const queue = this.#options.queue === undefined ? undefined : new RouterQueue({ router, ...this.#options.queue });
-    const follows = eventPlane !== undefined && routerOptions.mode === 'kv';
-    const follower = follows
-      ? new KvEventFollower({ router, plane: eventPlane, requests, logger, ...(onKvEvent === undefined ? {} : { onApplied: onKvEvent }) })
-      : undefined;
-    const model: Entry = { name: card.display_name, card, codec, encoder, router, queue, follower, workers: new Map(), created: Math.floor(Date.now() / 1000) };
+    const model = new ServedModel({ card, codec, encoder, options: this.#options });
     this.#models.set(model.name, model);
-    onModel?.(model);
+    onPool?.(model, model);
     return model;
   }
 
-  #tellRouter(model: Entry): void {
-    model.router.setWorkers(
-      [...model.workers.values()].map(({ instanceId, pod, modelCard }) => ({
-        workerId: instanceId,
-        ...(pod === undefined ? {} : { pod }),
-        ...(modelCard === undefined ? {} : { totalKvBlocks: modelCard.total_kv_blocks, maxNumBatchedTokens: modelCard.max_num_batched_tokens }),
-      })),
-    );
+  /** Its prefill workers are looked at anew once the name means something again. */
+  async #forget(model: ServedModel): Promise<void> {
+    for (const id of model.prefill?.workers.keys() ?? []) this.#pools.delete(id);
+    this.#models.delete(model.name);
+    await model.close();
   }
 }
 
-async function closeModel(model: Entry | undefined): Promise<void> {
-  model?.queue?.[Symbol.dispose]();
-  await model?.follower?.close();
-  await model?.encoder.close();
+function isWorker(instance: Instance): instance is Worker {
+  return instance.modelCard !== undefined && instance.endpoints[endpointNames.generate]?.tcp !== undefined;
 }

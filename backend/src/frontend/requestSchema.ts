@@ -13,14 +13,18 @@ const unsupported = (...harmless: unknown[]) =>
 const integer = (minimum: number, maximum = Number.MAX_SAFE_INTEGER) => z.number().int().min(minimum).max(maximum);
 const optional = <T extends z.ZodType>(type: T) => type.nullish().transform((value) => value ?? undefined);
 
+const workerId = z.union([z.string().regex(/^\d+$/), integer(0)]);
+
 /** Dynamo's extension of the OpenAI request. */
 const nvext = z.strictObject({
   ignore_eos: optional(z.boolean()),
   top_k: optional(integer(-1)),
   greed_sampling: optional(z.boolean()),
   annotations: optional(z.array(z.enum(['query_instance_id', 'request_id', 'formatted_prompt', 'token_ids']))),
-  extra_fields: optional(z.array(z.enum(['worker_id', 'timing']))),
-  backend_instance_id: optional(z.union([z.string().regex(/^\d+$/), integer(0)])),
+  extra_fields: optional(z.array(z.enum(['worker_id', 'timing', 'request_record']))),
+  backend_instance_id: optional(workerId),
+  prefill_worker_id: optional(workerId),
+  decode_worker_id: optional(workerId),
   agent_hints: optional(z.looseObject({})),
 });
 

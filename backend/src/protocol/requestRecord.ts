@@ -21,6 +21,7 @@ export interface RequestRecord {
   conditional?: ConditionalDecision;
   prefill?: {
     worker_id: string;
+    dp_rank?: number;
     pod?: string;
     overlap_blocks: number;
     prompt?: PromptAccount;
@@ -49,6 +50,7 @@ export interface RequestCause {
 
 export interface DecodeRecord {
   worker_id: string;
+  dp_rank?: number;
   pod?: string;
   overlap_blocks: number;
   prompt?: PromptAccount;

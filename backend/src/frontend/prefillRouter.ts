@@ -1,0 +1,192 @@
+import type { Logger } from '../observability/index.ts';
+import type { EngineOutput, MigrationRecord, PrefillResult, RoutingDecision } from '../protocol/index.ts';
+import { decidePrefillPlace, type ConditionalDisagg } from './conditionalDisagg.ts';
+import { DisaggregationError } from './disaggregationError.ts';
+import type { Dispatch, Operator } from './dispatch.ts';
+import type { FrontendMetrics } from './frontendMetrics.ts';
+import { causeOf, isKvTransferFailure } from './requestCause.ts';
+import { WorkerLostError } from './workerLostError.ts';
+import type { WorkerPool } from './workerPool.ts';
+import type { RouteChoice, WorkerRouter } from './workerRouter.ts';
+
+/**
+ * What follows when a remote prefill or its handoff fails. `fallback`: the decode worker computes the prompt (Dynamo 0.7 to 1.3). `error`: the
+ * caller is told (1.6); without any prefill worker decode workers still do all. `enforce`: not even then (`--enforce-disagg`).
+ */
+export type DisaggFailurePolicy = 'fallback' | 'error' | 'enforce';
+
+export interface PrefillRouterOptions {
+  workers: WorkerRouter;
+  metrics: FrontendMetrics;
+  logger: Logger;
+  onFailure: DisaggFailurePolicy;
+  /** Asked for each request: it may be changed at run time. */
+  conditional: () => ConditionalDisagg;
+}
+
+/** The prefill pool keeps no blocks to decode with. */
+const prefillChoice: RouteChoice = { trackActiveBlocks: false };
+/** The KV comes from the prefill worker: what a decode worker has cached already, or shares, is no reason to choose it. */
+const handoffChoice: RouteChoice = { overrides: { overlap_score_weight: 0 }, trackPrefillTokens: false, assumeKvReuse: false };
+
+/** Dynamo's PrefillRouter: the prompt to a prefill worker where that is right, then the answer by a decode worker that reads the KV blocks there. */
+export class PrefillRouter implements Operator {
+  readonly #options: PrefillRouterOptions;
+
+  constructor(options: PrefillRouterOptions) {
+    this.#options = options;
+  }
+
+  async *generate(dispatch: Dispatch): AsyncIterableIterator<EngineOutput> {
+    const { model, tracker, pin } = dispatch;
+    const { workers, onFailure } = this.#options;
+    const pool = model.prefill;
+    if (pool === undefined || pool.workers.size === 0) {
+      const why = pool === undefined ? 'no prefill worker is registered' : 'no prefill worker is registered any more';
+      if (onFailure === 'enforce') throw new DisaggregationError('NOT_ACTIVATED', { plane: 'router', code: 'NO_PREFILL_WORKERS', message: why });
+      tracker.takes('aggregated', `${why}: one worker does all`);
+      return yield* this.#decode(dispatch, await workers.route(model, dispatch, { pin }));
+    }
+    const local = await this.#keptLocal(dispatch, pool);
+    if (local !== undefined) return yield* this.#decode(dispatch, local);
+    let prefilled: PrefillResult;
+    try {
+      prefilled = await this.#prefill(dispatch, pool);
+    } catch (error) {
+      this.#fail(dispatch, 'PREFILL_FAILED', error);
+      return yield* this.#decode(dispatch, await workers.route(model, dispatch, { pin }));
+    }
+    yield* this.#handOff(dispatch, prefilled);
+  }
+
+  /** The decode worker that computes this prompt itself; undefined when a prefill worker shall. */
+  async #keptLocal(dispatch: Dispatch, pool: WorkerPool): Promise<RoutingDecision | undefined> {
+    const { model, request, tracker, prefillPin, pin } = dispatch;
+    const config = this.#options.conditional();
+    const situation = { islTokens: request.token_ids.length, decodeCachedTokens: 0, prefillQueueTokens: prefillQueueTokens(pool) };
+    if (config.policy === 'always_remote' || prefillPin !== undefined) {
+      const decision = decidePrefillPlace({ ...config, policy: 'always_remote' }, situation);
+      tracker.conditional(prefillPin === undefined ? decision : { ...decision, reason: 'the request names its prefill worker' });
+      this.#options.metrics.disaggregation.decided(model.name, decision);
+      if (decision.remote) return undefined;
+      tracker.takes('local_prefill', decision.reason);
+      return this.#options.workers.route(model, dispatch, { pin });
+    }
+    const candidate = await this.#options.workers.route(model, dispatch, { pin });
+    const { overlap_blocks } = candidate.chosen;
+    const decision = decidePrefillPlace(config, { ...situation, decodeCachedTokens: Math.min(overlap_blocks * model.router.blockSize, situation.islTokens) });
+    tracker.conditional(decision);
+    this.#options.metrics.disaggregation.decided(model.name, decision);
+    if (!decision.remote) {
+      tracker.takes('local_prefill', decision.reason);
+      return candidate;
+    }
+    model.router.free(request.request_id);
+    return undefined;
+  }
+
+  /** Asks one prefill worker, and another one if the first is lost. */
+  async #prefill(dispatch: Dispatch, pool: WorkerPool): Promise<PrefillResult> {
+    const { request, model, tracker, prefillPin, signal } = dispatch;
+    const { workers, metrics, logger } = this.#options;
+    const lost = new Set(dispatch.lost);
+    for (;;) {
+      try {
+        return await this.#prefillOnce({ ...dispatch, lost }, pool);
+      } catch (error) {
+        const again = error instanceof WorkerLostError && lost.size === dispatch.lost.size && prefillPin === undefined && !signal.aborted;
+        if (!again) throw error;
+        lost.add(error.workerId);
+        if (!workers.hasOthers(pool, lost)) throw error;
+        const migration: MigrationRecord = { migration_type: 'new_request', from_worker_id: String(error.workerId), replayed_tokens: 0, cause: causeOf(error) };
+        tracker.migrates(migration);
+        metrics.migrated(model.name, 'new_request');
+        logger.warn(`trying another prefill worker: ${error.message}`, { request_id: request.request_id });
+      }
+    }
+  }
+
+  async #prefillOnce(dispatch: Dispatch, pool: WorkerPool): Promise<PrefillResult> {
+    const { request, tracker, prefillPin: pin } = dispatch;
+    const { workers, metrics } = this.#options;
+    const decision = await workers.route(pool, dispatch, { ...prefillChoice, pin });
+    tracker.prefillStarts(decision);
+    const began = performance.now();
+    const payload = {
+      ...request,
+      stop_conditions: { ...request.stop_conditions, max_tokens: 1, min_tokens: 1 },
+      kv_transfer_params: { do_remote_decode: true },
+    };
+    let last: EngineOutput | undefined;
+    for await (const output of workers.send(pool, decision, payload, dispatch)) last = { ...last, ...output };
+    if (last?.disaggregated_params === undefined) {
+      const message = `prefill worker ${decision.chosen.worker_id} ended without disaggregated_params`;
+      throw new DisaggregationError('NO_DISAGGREGATED_PARAMS', { plane: 'engine', code: 'NO_DISAGGREGATED_PARAMS', message });
+    }
+    tracker.prefillEnds(last);
+    metrics.disaggregation.prefilled(pool.name, performance.now() - began);
+    return { disaggregated_params: last.disaggregated_params, ...(last.prompt === undefined ? {} : { prompt: last.prompt }) };
+  }
+
+  async *#handOff(dispatch: Dispatch, prefilled: PrefillResult): AsyncIterableIterator<EngineOutput> {
+    const { model, request, tracker, pin } = dispatch;
+    const { workers } = this.#options;
+    // Cancelled during prefill: no decode is started.
+    dispatch.signal.throwIfAborted();
+    const decision = await workers.route(model, dispatch, { ...handoffChoice, pin });
+    tracker.takes('disaggregated', `prompt by worker ${prefilled.disaggregated_params.worker_id}, answer by worker ${decision.chosen.worker_id}`);
+    let given = 0;
+    try {
+      for await (const output of this.#decode({ ...dispatch, request: { ...request, prefill_result: prefilled } }, decision)) {
+        given += output.token_ids.length;
+        if (output.kv_transfer?.status === 'failed') this.#recomputed(dispatch, output.kv_transfer.error);
+        yield output;
+      }
+    } catch (error) {
+      if (given > 0 || error instanceof WorkerLostError || !isKvTransferFailure(error)) throw error;
+      this.#fail(dispatch, 'HANDOFF_FAILED', error);
+      yield* this.#decode(dispatch, await workers.route(model, dispatch, { pin }));
+    }
+  }
+
+  async *#decode(dispatch: Dispatch, decision: RoutingDecision): AsyncIterableIterator<EngineOutput> {
+    const { model, request, tracker } = dispatch;
+    tracker.decodeStarts(decision);
+    for await (const output of this.#options.workers.send(model, decision, request, dispatch)) {
+      tracker.decodeGives(output);
+      yield output;
+    }
+  }
+
+  /** Returns when the decode worker shall do all. Else throws what the caller is told. */
+  #fail({ model, request, tracker, signal }: Dispatch, code: 'PREFILL_FAILED' | 'HANDOFF_FAILED', error: unknown): void {
+    if (signal.aborted) throw error;
+    const cause = causeOf(error);
+    this.#options.metrics.disaggregation.failed(model.name, cause.plane);
+    const words = code === 'PREFILL_FAILED' ? 'Remote prefill failed' : 'KV transfer failed';
+    if (this.#options.onFailure !== 'fallback') {
+      this.#options.logger.error(`${words} (${cause.plane} plane, ${cause.code}): ${cause.message}`, { request_id: request.request_id });
+      throw error instanceof DisaggregationError ? error : new DisaggregationError(code, cause, { cause: error });
+    }
+    this.#options.logger.warn(`${words}, falling back to decode-only (${cause.plane} plane, ${cause.code}): ${cause.message}`, {
+      request_id: request.request_id,
+    });
+    tracker.takes('fallback', `${words.toLowerCase()}: the decode worker computes the prompt`, cause);
+  }
+
+  /** `kv_load_failure_policy: recompute`: the decode worker has fallen back by itself. */
+  #recomputed({ model, request, tracker }: Dispatch, error: { code: string; message: string } | undefined): void {
+    const { code = 'KV_TRANSFER_FAILED', message = 'the KV transfer failed' } = error ?? {};
+    this.#options.metrics.disaggregation.failed(model.name, 'kv_transfer');
+    this.#options.logger.warn(`KV transfer failed, the decode worker computed the prompt (kv_transfer plane, ${code}): ${message}`, {
+      request_id: request.request_id,
+    });
+    tracker.takes('fallback', 'the decode worker computed the prompt itself (kv_load_failure_policy recompute)', { plane: 'kv_transfer', code, message });
+  }
+}
+
+/** Prompt tokens that wait for or run on the least busy prefill worker, as this router counts. */
+function prefillQueueTokens(pool: WorkerPool): number {
+  const least = pool.router.loads().reduce((lowest, { activePrefillTokens }) => Math.min(lowest, activePrefillTokens), Infinity);
+  return (Number.isFinite(least) ? least : 0) + (pool.queue?.waitingTokens ?? 0);
+}

@@ -1,0 +1,98 @@
+import type { EngineOutput, PreprocessedRequest, RoutingDecision } from '../protocol/index.ts';
+import type { RouteRequest } from '../router/index.ts';
+import { ConnectFailedError, ConnectionLostError, endpointNames, type RequestPlaneClient } from '../runtime/index.ts';
+import { ActiveRequest } from './activeRequest.ts';
+import type { Dispatch, WorkerPin } from './dispatch.ts';
+import type { FrontendMetrics } from './frontendMetrics.ts';
+import { isLostWorker, WorkerLostError } from './workerLostError.ts';
+import type { WorkerPool } from './workerPool.ts';
+
+/** What differs between the stages of a request. */
+export type RouteChoice = Pick<RouteRequest, 'overrides' | 'trackActiveBlocks' | 'trackPrefillTokens' | 'assumeKvReuse'> & { pin?: WorkerPin | undefined };
+
+/** After a failed connection a worker is passed over for so long, if there are others. */
+const avoidMs = 5_000;
+
+/** Chooses a worker of a pool, sends it a request, and tells the pool's router what becomes of it. */
+export class WorkerRouter {
+  readonly #requests: RequestPlaneClient;
+  readonly #metrics: FrontendMetrics;
+  readonly #avoid = new Map<bigint, number>();
+
+  constructor(requests: RequestPlaneClient, metrics: FrontendMetrics) {
+    this.#requests = requests;
+    this.#metrics = metrics;
+  }
+
+  /** Decides and records, sends nothing. Throws `RouterError`. */
+  query(pool: WorkerPool, request: PreprocessedRequest, choice: RouteChoice = {}): RoutingDecision {
+    return pool.router.route({ ...this.#routeRequest(pool, request, choice, new Set()), queryOnly: true });
+  }
+
+  /**
+   * Waits in the queue where there is one and every worker is saturated. Rejects with `RouterError`.
+   * The request is load from now on: follow with `send` or `pool.router.free`.
+   */
+  async route(pool: WorkerPool, { request, lost, signal }: Dispatch, choice: RouteChoice = {}): Promise<RoutingDecision> {
+    const wanted = this.#routeRequest(pool, request, choice, lost);
+    const decision = pool.queue === undefined ? pool.router.route(wanted) : await pool.queue.schedule(wanted, signal);
+    this.#metrics.decided(decision, pool.role);
+    return decision;
+  }
+
+  /** The worker's outputs. Throws `WorkerLostError` when the worker is gone, any other failure as it is. Every way out frees the request. */
+  async *send(pool: WorkerPool, decision: RoutingDecision, payload: PreprocessedRequest, { signal, tracker }: Dispatch): AsyncIterableIterator<EngineOutput> {
+    const workerId = BigInt(decision.chosen.worker_id);
+    const active = new ActiveRequest(pool, payload, this.#metrics, tracker.beganAt);
+    try {
+      for await (const output of this.#call(pool, workerId, { ...payload, estimated_prefix_hit_num_blocks: decision.chosen.overlap_blocks }, signal)) {
+        active.add(output);
+        yield output;
+      }
+    } catch (error) {
+      active.end(signal.aborted ? 'cancelled' : 'error', (error as Error).message);
+      if (signal.aborted || !isLostWorker(error)) throw error;
+      if (error instanceof ConnectFailedError || error instanceof ConnectionLostError) this.#avoid.set(workerId, Date.now() + avoidMs);
+      throw new WorkerLostError(workerId, pool.role, error);
+    } finally {
+      // Also when the consumer leaves the loop: it has enough (a stop string), or its client is gone.
+      active.end(signal.aborted ? 'cancelled' : 'ok');
+    }
+  }
+
+  /** Whether another worker of the pool may do what these could not. */
+  hasOthers(pool: WorkerPool, lost: ReadonlySet<bigint>): boolean {
+    for (const id of pool.workers.keys()) if (!lost.has(id)) return true;
+    return false;
+  }
+
+  #routeRequest(pool: WorkerPool, request: PreprocessedRequest, choice: RouteChoice, lost: ReadonlySet<bigint>): RouteRequest {
+    const { pin, ...rest } = choice;
+    const allowed = pin === undefined ? this.#reachable(pool, lost) : undefined;
+    return {
+      requestId: request.request_id,
+      model: pool.name,
+      tokens: request.token_ids,
+      ...rest,
+      ...(pin === undefined ? {} : { pin }),
+      ...(allowed === undefined ? {} : { allowedWorkers: allowed }),
+    };
+  }
+
+  /** Undefined when everybody is. Workers that failed lately count only if there are no others. */
+  #reachable(pool: WorkerPool, lost: ReadonlySet<bigint>): ReadonlySet<bigint> | undefined {
+    if (this.#avoid.size === 0 && lost.size === 0) return undefined;
+    const now = Date.now();
+    for (const [id, until] of this.#avoid) if (until <= now) this.#avoid.delete(id);
+    const present = [...pool.workers.keys()].filter((id) => !lost.has(id));
+    const reachable = present.filter((id) => !this.#avoid.has(id));
+    const usable = reachable.length > 0 ? reachable : present;
+    return usable.length === pool.workers.size ? undefined : new Set(usable);
+  }
+
+  #call(pool: WorkerPool, workerId: bigint, payload: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput> {
+    const address = pool.workers.get(workerId)?.endpoints[endpointNames.generate]?.tcp;
+    if (address === undefined) throw new ConnectFailedError('the worker has left discovery', { plane: this.#requests.plane, address: `worker ${workerId}` });
+    return this.#requests.call<EngineOutput>({ address, endpoint: endpointNames.generate, requestId: payload.request_id, payload, signal });
+  }
+}
