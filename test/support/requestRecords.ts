@@ -18,6 +18,7 @@ export interface WorkerState {
   };
   model: { kvBytesPerBlock: number; blockTokens: number; fingerprint: string };
   requests: { total: number; running: number; cancelled: number };
+  request_plane: { address: string };
   disaggregation: {
     mode: string;
     agent: string;
