@@ -44,8 +44,8 @@ export interface KvLoadResult {
 export interface KvConnector {
   /** Memory for the pool (64-byte aligned, zeroed). Called once, before anything else. */
   registerKvCaches(shape: KvCacheShape): ArrayBuffer;
-  /** How many leading tokens of this prompt others have computed; 0 for none. At most its length less one is used: the last token is always computed. */
-  remoteTokens(request: PreprocessedRequest): number;
+  /** How many leading tokens of this prompt others have computed, undefined where none was asked. At most its length less one is used. */
+  remoteTokens(request: PreprocessedRequest): number | undefined;
   /**
    * Fills blocks. Never rejects. After abort it settles as soon as nothing is written to the blocks any more, and only then are they given to others.
    */

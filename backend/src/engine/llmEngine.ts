@@ -164,7 +164,8 @@ class Engine implements LlmEngine {
     const maxTokens = Math.min(maxModelLen, request.token_ids.length + request.stop_conditions.max_tokens);
     const sequence = new Sequence(request, seed === undefined ? randomBytes(8).readBigUInt64LE() : BigInt.asUintN(64, BigInt(seed)), maxTokens);
     if (this.#options.enablePrefixCaching) sequence.identities = this.#blocks.identify(sequence.slice(0, sequence.length));
-    sequence.remoteTokens = Math.min(this.#options.connector?.remoteTokens(request) ?? 0, sequence.length - 1);
+    const remoteTokens = this.#options.connector?.remoteTokens(request);
+    if (remoteTokens !== undefined) sequence.remoteTokens = Math.min(remoteTokens, sequence.length - 1);
     const text = request.stop_conditions.stop?.length ? this.#options.textStream?.() : undefined;
     const entry = { sequence, rule: new StopRule(sequence, this.model.eosTokenIds, text), output: new OutputStream() };
     this.#requests.set(sequence, entry);

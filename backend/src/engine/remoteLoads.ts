@@ -15,11 +15,12 @@ export class RemoteLoads {
   /** Reads what the prompt's blocks after the first `cachedBlocks` are to hold. */
   start(sequence: Sequence, cachedBlocks: number, blockTokens: number): void {
     const abort = new AbortController();
+    const remoteTokens = sequence.remoteTokens ?? 0;
     const load = {
       request: sequence.request,
       cachedBlocks,
-      blocks: sequence.blockTable.slice(cachedBlocks, Math.ceil(sequence.remoteTokens / blockTokens)),
-      tokens: Math.max(0, sequence.remoteTokens - cachedBlocks * blockTokens),
+      blocks: sequence.blockTable.slice(cachedBlocks, Math.ceil(remoteTokens / blockTokens)),
+      tokens: Math.max(0, remoteTokens - cachedBlocks * blockTokens),
       waitUs: Math.round((performance.now() - sequence.arrivedAt) * 1000),
     };
     const done = this.#connector

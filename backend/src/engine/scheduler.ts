@@ -69,7 +69,7 @@ export class Scheduler {
     while (this.loaded.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0) this.#run(this.loaded, take);
     // new prompts; not in the step that preempted, which would take the blocks back
     while (this.waiting.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0 && this.preemptions === preemptionsBefore) {
-      if (!(this.waiting[0]!.remoteTokens > 0 ? this.#beginLoad(this.waiting[0]!) : this.#run(this.waiting, take))) break;
+      if (!(this.waiting[0]!.remoteTokens !== undefined ? this.#beginLoad(this.waiting[0]!) : this.#run(this.waiting, take))) break;
     }
     return slices;
   }
@@ -78,7 +78,7 @@ export class Scheduler {
   loadSettled(sequence: Sequence, loaded: boolean): void {
     this.loading.delete(sequence);
     if (loaded) {
-      sequence.transferredTokens = Math.max(0, sequence.remoteTokens - sequence.computedTokens);
+      sequence.transferredTokens = Math.max(0, (sequence.remoteTokens ?? 0) - sequence.computedTokens);
       sequence.firstCachedTokens = sequence.computedTokens;
       sequence.computedTokens += sequence.transferredTokens;
       sequence.state = 'remote_kvs_loaded';
@@ -88,7 +88,7 @@ export class Scheduler {
       sequence.state = 'waiting';
       this.waiting.unshift(sequence);
     }
-    sequence.remoteTokens = 0;
+    sequence.remoteTokens = undefined;
   }
 
   /** Takes a sequence out, wherever it is, and gives its blocks back; not while they are being read. */

@@ -25,8 +25,8 @@ export class Sequence {
   /** Leading blocks that are in the prefix cache through this sequence. */
   storedBlocks = 0;
 
-  /** Leading tokens whose KV another worker has; 0 once they were asked for. */
-  remoteTokens = 0;
+  /** Leading tokens whose KV another worker has; undefined where there is none, or once its answer is known. */
+  remoteTokens: number | undefined;
   /** Tokens whose KV came from there. */
   transferredTokens = 0;
   transfer: KvTransferAccount | undefined;

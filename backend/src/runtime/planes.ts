@@ -1,5 +1,8 @@
-/** Names under which frontends and workers of a graph find each other: Dynamo's. */
-export const endpointNames = { generate: 'generate', kvEvents: 'kv_events', clearKvBlocks: 'clear_kv_blocks' } as const;
+/**
+ * Names under which frontends and workers of a graph find each other: Dynamo's, and `release_kv_blocks` of ours: a prefill worker frees at once, instead of
+ * when their lease ends, the blocks of a prompt that no decode worker will read. Payload `{ remote_request_id }`, answer `{ released: boolean }`.
+ */
+export const endpointNames = { generate: 'generate', kvEvents: 'kv_events', clearKvBlocks: 'clear_kv_blocks', releaseKvBlocks: 'release_kv_blocks' } as const;
 
 /** Topics of the event plane. */
 export const topics = { kvEvents: 'kv-events', kvMetrics: 'kv_metrics' } as const;

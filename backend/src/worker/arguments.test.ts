@@ -49,13 +49,48 @@ describe('worker arguments', () => {
   });
 
   it.each([
+    [[], {}, { mode: 'agg', component: 'backend', kvTransfer: undefined }],
+    [['--is-prefill-worker'], {}, { mode: 'prefill', component: 'prefill', kvTransfer: { kv_load_failure_policy: 'fail' }, deprecated: [] }],
+    [['--is-decode-worker'], {}, { mode: 'decode', component: 'backend', kvTransfer: { kv_role: 'kv_both' } }],
+    [['--disaggregation-mode', 'prefill'], {}, { mode: 'prefill', component: 'prefill' }],
+    [[], { DYN_VLLM_DISAGGREGATION_MODE: 'decode' }, { mode: 'decode', component: 'backend' }],
+    [['--is-prefill-worker'], { DYNAMO_LABS_RUNTIME_VERSION: '1.1.1' }, { mode: 'prefill', deprecated: ['--is-prefill-worker'] }],
+    [
+      ['--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_load_failure_policy":"recompute"}'],
+      {},
+      { mode: 'agg', kvTransfer: { kv_load_failure_policy: 'recompute' } },
+    ],
+    // up to 0.9 a worker without a role can decode, as the recipes of that time have it
+    [[], { DYNAMO_LABS_RUNTIME_VERSION: '0.8.0' }, { mode: 'agg', kvTransfer: { kv_connector: 'NixlConnector' } }],
+    [['--connector', 'none'], { DYNAMO_LABS_RUNTIME_VERSION: '0.8.0' }, { mode: 'agg', kvTransfer: undefined }],
+    [['--connector', 'kvbm', 'nixl'], {}, { mode: 'agg', kvTransfer: { kv_connector: 'NixlConnector' } }],
+    [[], { DYNAMO_LABS_RUNTIME_VERSION: '1.0.0' }, { mode: 'agg', kvTransfer: undefined }],
+  ])('reads a role out of %j with %j', (argv, env: NodeJS.ProcessEnv, role) => {
+    expect(parseWorkerArguments([...model, ...argv], env)).toMatchObject(role);
+  });
+
+  it.each([
     [['--frobnicate', ...model], '__main__.py: error: unrecognized arguments: --frobnicate'],
     [[], 'the following arguments are required: --model'],
     [[...model, '--block-size', '17'], 'argument --block-size: invalid choice: 17 (choose from 8, 16, 32, 64)'],
     [[...model, '--max-num-seqs', 'many'], 'argument --max-num-seqs'],
     [[...model, '--max-num-seqs'], 'argument --max-num-seqs: expected one argument'],
-    [[...model, '--is-prefill-worker'], 'aggregated workers only'],
-    [[...model, '--disaggregation-mode', 'decode'], 'aggregated workers only'],
+    [[...model, '--is-prefill-worker', '--is-decode-worker'], 'argument --is-decode-worker: not allowed with argument --is-prefill-worker'],
+    [[...model, '--is-decode-worker', '--disaggregation-mode', 'prefill'], 'argument --is-decode-worker: not allowed with --disaggregation-mode prefill'],
+    [[...model, '--disaggregation-mode', 'encode'], 'no encode workers'],
+    [[...model, '--is-prefill-worker', '--connector', 'none'], 'argument --connector: a prefill worker needs nixl'],
+    [[...model, '--kv-transfer-config', '[]'], 'cannot be converted to a JSON object'],
+    [[...model, '--kv-transfer-config', '{"kv_connector":"P2pNcclConnector","kv_role":"kv_both"}'], 'Unsupported connector type: P2pNcclConnector'],
+    [[...model, '--kv-transfer-config', '{"kv_connector":"NixlConnector"}'], 'Unsupported kv_role: undefined. Supported roles are kv_producer, kv_consumer'],
+    [[...model, '--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_rol":1}'], "Unexpected keyword argument 'kv_rol'"],
+    [
+      [...model, '--is-decode-worker', '--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_producer"}'],
+      'a decode worker cannot be a kv_producer',
+    ],
+    [
+      [...model, '--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_load_failure_policy":"retry"}'],
+      'Unsupported kv_load_failure_policy: retry',
+    ],
     [[...model, '--data-parallel-size', '2'], 'one rank per worker'],
     [[...model, '--kv-events-config', '{'], 'cannot be converted to a JSON object'],
     [[...model, '--endpoint', 'backend.generate'], 'dyn://namespace.component.endpoint'],

@@ -1,8 +1,9 @@
 import { CommandLine, bool, float, integer } from '../runtime/commandLine.ts';
+import { addDisaggregationFlags, disaggregationRole, type DisaggregationRole } from './kvTransfer/index.ts';
 import { discoveryBackends, eventPlaneKind, eventPlanes, type EventPlaneKind } from '../runtime/index.ts';
 
 /** The interpreted flags of `python3 -m dynamo.vllm`. */
-export interface WorkerArguments {
+export interface WorkerArguments extends DisaggregationRole {
   model: string;
   servedModelName: string;
   blockSize: 8 | 16 | 32 | 64;
@@ -26,8 +27,6 @@ export interface WorkerArguments {
   withoutEffect: string[];
 }
 
-const modes = ['agg', 'prefill', 'decode', 'encode'] as const;
-
 function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   const parser = new CommandLine('vLLM server integrated with Dynamo LLM.');
   const version = env['DYNAMO_LABS_RUNTIME_VERSION'] ?? '0.0.0';
@@ -37,11 +36,7 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   parser.add_argument('--tensor-parallel-size', '-tp', { type: integer(1), default: 1 });
   parser.add_argument('--pipeline-parallel-size', '-pp', { type: integer(1), default: 1 });
   parser.add_argument('--data-parallel-size', '-dp', { type: integer(1), default: 1 });
-  parser.add_argument('--is-prefill-worker', { action: 'store_true' });
-  parser.add_argument('--is-decode-worker', { action: 'store_true' });
-  parser.add_argument('--disaggregation-mode', { choices: [...modes], default: env['DYN_VLLM_DISAGGREGATION_MODE'] ?? 'agg' });
-  parser.add_argument('--connector', { nargs: '*', choices: ['nixl', 'lmcache', 'kvbm', 'none', 'null'], default: ['nixl'] });
-  parser.add_argument('--kv-transfer-config', { help: 'JSON.' });
+  addDisaggregationFlags(parser, env);
   parser.add_argument('--kv-events-config', { help: 'JSON with enable_kv_cache_events.' });
   parser.add_argument('--enable-local-indexer', { type: bool, nargs: '?', const: true, default: true });
   parser.add_argument('--block-size', { type: integer(1), choices: [8, 16, 32, 64] as unknown as string[], default: 16 });
@@ -78,18 +73,7 @@ export function parseWorkerArguments(argv: readonly string[], env: NodeJS.Proces
   const number = (name: string): number => flags[name] as number;
   const model = flags['model'] as string | undefined;
   if (model === undefined || model === '') parser.refuse('the following arguments are required: --model');
-  const mode = flags['disaggregation_mode'] as string;
-  if (!modes.some((known) => known === mode))
-    parser.refuse(`argument --disaggregation-mode: invalid choice: '${mode}' (choose from ${modes.map((m) => `'${m}'`).join(', ')})`);
-  const role =
-    flags['is_prefill_worker'] === true
-      ? '--is-prefill-worker'
-      : flags['is_decode_worker'] === true
-        ? '--is-decode-worker'
-        : mode === 'agg'
-          ? undefined
-          : `--disaggregation-mode ${mode}`;
-  if (role !== undefined) parser.refuse(`${role}: this runtime serves aggregated workers only; run one kind of worker without that flag`);
+  const role = disaggregationRole(parser, flags, env['DYNAMO_LABS_RUNTIME_VERSION']);
   if (number('data_parallel_size') > 1) parser.refuse('--data-parallel-size: this runtime runs one rank per worker; raise the number of replicas instead');
   if (flags['request_plane'] !== 'tcp') parser.refuse(`argument --request-plane: invalid choice: '${String(flags['request_plane'])}' (choose from 'tcp')`);
   const config = kvEventsConfig(parser, flags['kv_events_config'] as string | undefined);
@@ -117,11 +101,12 @@ export function parseWorkerArguments(argv: readonly string[], env: NodeJS.Proces
     migrationLimit: number('migration_limit'),
     logRequests: flags['disable_log_requests'] !== true,
     namespace: place?.namespace ?? (flags['namespace'] as string | undefined),
-    component: place?.component ?? 'backend',
+    component: place?.component ?? (role.mode === 'prefill' ? 'prefill' : 'backend'),
     endpoint: place?.endpoint ?? 'generate',
     discoveryBackend: flags['discovery_backend'] as string,
     eventPlane,
-    withoutEffect: withoutEffect(flags),
+    ...role,
+    withoutEffect: withoutEffect(flags, role),
   };
 }
 
@@ -146,13 +131,13 @@ function endpointPath(parser: CommandLine, text: string | undefined): { namespac
   return { namespace, component, endpoint };
 }
 
-function withoutEffect(flags: Record<string, unknown>): string[] {
+function withoutEffect(flags: Record<string, unknown>, role: DisaggregationRole): string[] {
   const ignored: string[] = [];
   if ((flags['tensor_parallel_size'] as number) > 1) ignored.push('--tensor-parallel-size');
   if ((flags['pipeline_parallel_size'] as number) > 1) ignored.push('--pipeline-parallel-size');
   if (flags['enforce_eager'] === true) ignored.push('--enforce-eager');
   if (flags['dtype'] !== 'auto') ignored.push('--dtype');
   if (flags['swap_space'] !== undefined) ignored.push('--swap-space');
-  if (flags['kv_transfer_config'] !== undefined) ignored.push('--kv-transfer-config');
+  for (const connector of role.connectors) ignored.push(`--connector ${connector}`);
   return ignored;
 }

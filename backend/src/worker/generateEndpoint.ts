@@ -1,12 +1,15 @@
-import { z } from 'zod';
 import type { LlmEngine } from '../engine/index.ts';
 import type { Logger } from '../observability/index.ts';
-import type { EngineOutput, PreprocessedRequest, PromptAccount } from '../protocol/index.ts';
+import type { EngineOutput, KvTransferAccount, PromptAccount } from '../protocol/index.ts';
 import { CallerSatisfiedError, HandlerError, type RequestHandler } from '../runtime/index.ts';
+import type { NixlConnector } from './kvTransfer/index.ts';
 import type { WorkerMetrics } from './workerMetrics.ts';
+import { parseWorkerRequest } from './workerRequest.ts';
 
 export interface GenerateEndpointOptions {
   engine: LlmEngine;
+  /** Absent where this worker exchanges no KV blocks. */
+  connector?: NixlConnector | undefined;
   metrics: WorkerMetrics;
   logger: Logger;
   logRequests: boolean;
@@ -15,53 +18,32 @@ export interface GenerateEndpointOptions {
   onStepFailed: (message: string) => void;
 }
 
-const request = z.object({
-  request_id: z.string().min(1),
-  model: z.string(),
-  // The engine looks at every token; looking twice at a long prompt would hold up the event loop.
-  token_ids: z.custom<number[]>((value) => Array.isArray(value) && value.length > 0, 'must be a list of at least one token id'),
-  stop_conditions: z.object({
-    max_tokens: z.number().int().positive(),
-    min_tokens: z.number().int().nonnegative().optional(),
-    stop: z.array(z.string()).optional(),
-    stop_token_ids: z.array(z.number().int().nonnegative()).optional(),
-    ignore_eos: z.boolean().optional(),
-  }),
-  sampling_options: z.object({
-    temperature: z.number().nonnegative(),
-    top_p: z.number().optional(),
-    top_k: z.number().int().optional(),
-    seed: z.number().int().optional(),
-  }),
-  output_options: z.object({ logprobs: z.number().int().nonnegative().optional() }),
-  estimated_prefix_hit_num_blocks: z.number().optional(),
-  /** This worker's own canary: neither counted nor logged. */
-  health_check: z.boolean().optional(),
-});
-
 /** The engine's codes for a request that no worker could serve. */
 const callerErrors: ReadonlySet<string> = new Set(['INVALID_REQUEST', 'PROMPT_TOO_LONG']);
 
 /** Serves `generate`: one engine output per message. Logs, for each request, how much of its prompt the cache held. */
 export function generateEndpoint(options: GenerateEndpointOptions): RequestHandler {
-  const { engine, metrics, logger, maxModelLen, onStepFailed } = options;
+  const { engine, connector, metrics, logger, maxModelLen, onStepFailed } = options;
   return async function* (payload, { signal, requestId, bytes }) {
-    const parsed = request.safeParse(payload);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new HandlerError('BAD_REQUEST', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`, { refused: true });
-    }
-    const asked = parsed.data as PreprocessedRequest;
-    const own = parsed.data.health_check === true;
+    const { request: asked, own } = parseWorkerRequest(payload);
     const logRequests = options.logRequests && !own;
     const length = asked.token_ids.length;
     if (length >= maxModelLen) {
       const message = `The decoder prompt (length ${length}) is longer than the maximum model length of ${maxModelLen}.`;
       throw new HandlerError('PROMPT_TOO_LONG', message, { refused: true });
     }
+    const unfit = connector?.incompatibility(asked);
+    if (unfit !== undefined) {
+      logger.error(`KV transfer refused before anything was read: ${unfit}`, { request_id: requestId });
+      throw new HandlerError('KV_INCOMPATIBLE', unfit, { refused: true });
+    }
+    if (connector === undefined && (asked.prefill_result ?? asked.kv_transfer_params))
+      logger.warn('Got kv_transfer_params, but no KVConnector found. Disabling KVTransfer for this request.', { request_id: requestId });
     const measure = own ? undefined : metrics.start();
     let generated = 0;
     let account: PromptAccount | undefined;
+    /** Blocks that wait here for a decode worker. */
+    let offered: string | undefined;
     let finish: string = 'cancelled';
     try {
       for await (const output of engine.generate(asked, signal)) {
@@ -70,6 +52,8 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
           account = output.prompt;
           if (logRequests) logPrompt(logger, requestId, output.prompt, engine.model.blockTokens);
         }
+        if (output.kv_transfer !== undefined && logRequests) logTransfer(logger, requestId, output.kv_transfer);
+        offered = output.disaggregated_params?.kv_transfer_params.remote_request_id;
         if (output.finish_reason !== undefined) finish = output.finish_reason;
         if (output.error?.code === 'STEP_FAILED') onStepFailed(output.error.message);
         if (output.error !== undefined)
@@ -83,8 +67,9 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
       else if (finish === 'error') logger.error(`request failed: ${(error as Error).message}`, { request_id: requestId });
       throw error;
     } finally {
-      // The frontend found a stop string: the answer is complete.
+      // The frontend found a stop string, or has what it needs of a prefill worker: the answer is complete.
       if (signal.reason instanceof CallerSatisfiedError) finish = 'stop';
+      else if (signal.aborted && offered !== undefined) connector?.cancel(offered);
       measure?.end(finish, bytes);
       if (logRequests) {
         logger.info(`request finished: ${finish}`, {
@@ -107,6 +92,15 @@ function logPrompt(logger: Logger, requestId: string, account: PromptAccount, bl
     prompt_tokens: account.prompt_tokens,
     computed_tokens: account.computed_tokens,
     prefill_ms: Math.round(account.prefill_us / 10) / 100,
+  });
+}
+
+function logTransfer(logger: Logger, requestId: string, { status, transport, blocks, bytes, tokens, transfer_us: us }: KvTransferAccount): void {
+  if (status !== 'ok') return; // logged where it failed
+  logger.info(`KV transfer: ${blocks} blocks (${tokens} tokens) read over ${transport}`, {
+    request_id: requestId,
+    bytes,
+    transfer_ms: Math.round(us / 10) / 100,
   });
 }
 

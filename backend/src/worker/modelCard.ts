@@ -16,7 +16,7 @@ export function modelCard(options: {
   const { name, architecture, parameters, eosTokenIds, blockTokens, kvBytesPerBlock, fingerprint } = engine.model;
   return {
     display_name: flags.servedModelName,
-    model_type: 'chat',
+    model_type: flags.mode === 'prefill' ? 'prefill' : 'chat',
     context_length: maxModelLen,
     kv_cache_block_size: blockTokens,
     total_kv_blocks: engine.stats().totalBlocks,

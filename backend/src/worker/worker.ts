@@ -21,10 +21,12 @@ import { EngineDeadError, failedStepsUntilDead } from './engineDeadError.ts';
 import { generateEndpoint } from './generateEndpoint.ts';
 import { KvEventPublisher } from './kvEventPublisher.ts';
 import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
-import { kvBlocks, modelCard } from './modelCard.ts';
-import { findServedModel } from './servedModel.ts';
+import { NixlConnector, transferSettings } from './kvTransfer/index.ts';
+import { modelCard } from './modelCard.ts';
+import { startEngine } from './startEngine.ts';
 import { systemAddress, SystemServer } from './systemServer.ts';
 import { checkTokenizer } from './tokenizerCheck.ts';
+import { serveAdministration } from './workerEndpoints.ts';
 import { WorkerHealth } from './workerHealth.ts';
 import { WorkerMetrics } from './workerMetrics.ts';
 
@@ -48,7 +50,7 @@ export class WorkerConfigError extends Error {
 }
 
 /**
- * One aggregated worker: loads the model, serves it on the request plane, tells discovery and the event plane about it.
+ * One worker, aggregated, prefill or decode: loads the model, serves it on the request plane, tells discovery and the event plane about it.
  * Comes up in that order, so that nobody finds it before it can answer, and goes down in the reverse one.
  */
 export class Worker implements AsyncDisposable {
@@ -60,6 +62,7 @@ export class Worker implements AsyncDisposable {
   readonly #health: WorkerHealth;
   readonly #failed = Promise.withResolvers<EngineDeadError>();
   #engine: LlmEngine | undefined;
+  #connector: NixlConnector | undefined;
   #discovery: Discovery | undefined;
   #plane: EventPlane | undefined;
   #publisher: KvEventPublisher | undefined;
@@ -114,45 +117,23 @@ export class Worker implements AsyncDisposable {
   async #start(): Promise<void> {
     const { flags, logger, createEngine, signal } = this.#options;
     await this.#openSystemServer();
-    const served = findServedModel(flags.model, this.#env);
-    for (const flag of flags.withoutEffect) logger.warn(`${flag} has no effect here: this engine computes on CPU threads`);
-    logger.info(`Loading model ${flags.model}`, { folder: served.dir });
-    if (served.standIn) logger.warn(`${flags.model} is served by a stand-in model; every answer says so`);
-    const begin = performance.now();
-    const engine = this.#resources.use(
-      await createEngine(
-        {
-          modelDir: served.dir,
-          blocks: kvBlocks(flags),
-          blockTokens: flags.blockSize,
-          maxNumSeqs: flags.maxNumSeqs,
-          maxNumBatchedTokens: flags.maxNumBatchedTokens,
-          enablePrefixCaching: flags.enablePrefixCaching,
-          threads: Number(this.#env['DYNAMO_LABS_ENGINE_THREADS'] ?? 1),
-          ...(flags.maxModelLen === undefined ? {} : { maxModelLen: flags.maxModelLen }),
-        },
-        signal,
-      ),
-    );
+    this.#discovery = this.#resources.use(this.#options.discovery ?? createDiscovery(flags.discoveryBackend, logger, this.#env));
+    // Registering may wait for the API server: a stop must not.
+    signal?.addEventListener('abort', () => void this.#discovery?.close().catch(() => {}), { once: true });
+    this.#connector = this.#createConnector(this.#discovery);
+    const { engine, served } = await startEngine({ flags, env: this.#env, logger, connector: this.#connector, createEngine, signal });
+    this.#resources.use(engine);
     await checkTokenizer(served.dir, engine.model.vocabSize);
     this.#engine = engine;
     this.#metrics.observe(engine);
-    const { name, parameters, contextLength, kvBytesPerBlock } = engine.model;
+    const { name, contextLength } = engine.model;
     const { totalBlocks } = engine.stats();
-    logger.info(`Model loading took ${((performance.now() - begin) / 1000).toFixed(2)} seconds`, { engine: name, parameters });
-    logger.info(`KV cache: ${totalBlocks} blocks of ${flags.blockSize} tokens`, {
-      bytes: totalBlocks * kvBytesPerBlock,
-      prefix_caching: flags.enablePrefixCaching,
-    });
     if (flags.maxModelLen !== undefined && flags.maxModelLen > contextLength) {
       throw new WorkerConfigError(
         `User-specified max_model_len (${flags.maxModelLen}) is greater than the derived max_model_len (${contextLength}) of ${name}`,
       );
     }
     const maxModelLen = Math.min(flags.maxModelLen ?? contextLength, totalBlocks * flags.blockSize);
-    this.#discovery = this.#resources.use(this.#options.discovery ?? createDiscovery(flags.discoveryBackend, logger, this.#env));
-    // Registering may wait for the API server: a stop must not.
-    signal?.addEventListener('abort', () => void this.#discovery?.close().catch(() => {}), { once: true });
     await this.#publishEvents(engine, this.#discovery);
     const server = this.#resources.use(await TcpRequestServer.listen(tcpOptionsFromEnv(this.#env), logLostCaller(logger)));
     this.#server = server;
@@ -160,6 +141,7 @@ export class Worker implements AsyncDisposable {
       flags.endpoint,
       generateEndpoint({
         engine,
+        connector: this.#connector,
         metrics: this.#metrics,
         logger: logger.child('dynamo::vllm::handlers'),
         logRequests: flags.logRequests,
@@ -167,11 +149,11 @@ export class Worker implements AsyncDisposable {
         onStepFailed: (message) => this.#stepFailed(engine, message),
       }),
     );
-    const transport = { tcp: server.address };
-    const endpoints = { [flags.endpoint]: transport, ...this.#serveKvEvents(server, engine), [endpointNames.clearKvBlocks]: transport };
-    server.serve(endpointNames.clearKvBlocks, async function* () {
-      yield { status: 'success', cleared_blocks: await engine.clearPrefixCache() };
-    });
+    const endpoints = {
+      [flags.endpoint]: { tcp: server.address },
+      ...this.#serveKvEvents(server, engine),
+      ...serveAdministration(server, engine, this.#connector),
+    };
     const card = modelCard({ engine, served, flags, maxModelLen, eventPlane: this.#plane?.kind ?? 'none' });
     signal?.throwIfAborted();
     await this.#discovery.register({
@@ -186,6 +168,18 @@ export class Worker implements AsyncDisposable {
     if (canaryEnabled(this.#env)) this.#startCanary(engine, this.#discovery, server.address);
     logger.info(`added model model_name="${card.display_name}"`, { namespace: this.#namespace, component: flags.component, endpoint: flags.endpoint });
     logger.info(`Serving on request plane tcp ${server.address}`, { instance_id: this.#discovery.instanceId, discovery: this.#discovery.backend });
+  }
+
+  #createConnector({ instanceId }: Discovery): NixlConnector | undefined {
+    const { flags, logger: parent } = this.#options;
+    if (flags.kvTransfer === undefined) return undefined;
+    const logger = parent.child('vllm::nixl_connector');
+    const settings = transferSettings({ namespace: this.#namespace, instanceId, env: this.#env, logger });
+    const pod = this.#env['POD_NAME'];
+    const recompute = flags.kvTransfer.kv_load_failure_policy === 'recompute';
+    const connector = new NixlConnector({ mode: flags.mode, instanceId, settings, recompute, logger, ...(pod !== undefined && { pod }) });
+    connector.registerMetrics(this.#metrics.registry);
+    return this.#resources.use(connector);
   }
 
   #startCanary(engine: LlmEngine, discovery: Discovery, address: string): void {
@@ -229,7 +223,7 @@ export class Worker implements AsyncDisposable {
         endpoints: { [this.#options.flags.endpoint]: this.#health.status },
         uptimeSeconds: this.#metrics.uptimeSeconds,
       }),
-      metrics: async () => ({ contentType: this.#metrics.contentType, text: await this.#metrics.text() }),
+      metrics: async () => ({ contentType: this.#metrics.contentType, text: (await this.#metrics.text()) + (this.#connector?.metricsText() ?? '') }),
       state: () => this.#state(),
       clearPrefixCache: () => this.#engine?.clearPrefixCache(),
     });
@@ -274,6 +268,7 @@ export class Worker implements AsyncDisposable {
       model: { served_as: flags.servedModelName, ...this.#engine.model },
       engine: this.#engine.stats(),
       requests: this.#metrics.counts,
+      disaggregation: this.#connector?.state(this.#engine.stats().heldBlocks) ?? { mode: flags.mode },
       kv_events:
         this.#plane === undefined ? { enabled: false } : { enabled: true, last_event_id: this.#publisher?.history.lastEventId ?? -1, ...this.#plane.state },
       request_plane: { plane: 'tcp', address: this.#server?.address, in_flight: this.#server?.inFlight },

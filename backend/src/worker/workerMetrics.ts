@@ -72,6 +72,11 @@ export class WorkerMetrics {
       stat((s) => s.cachedTokens),
     );
     metrics.counterFrom(
+      'vllm:external_prefix_cache_hits_total',
+      'Prompt tokens whose KV came from a prefill worker',
+      stat((s) => s.transferredTokens),
+    );
+    metrics.counterFrom(
       'dynamo_labs_prompt_tokens_computed_total',
       'Prompt tokens that went through the model',
       stat((s) => s.computedTokens),
@@ -86,6 +91,7 @@ export class WorkerMetrics {
     };
     gauge('vllm:num_requests_running', 'Requests in the running batch', (s) => s.running);
     gauge('vllm:num_requests_waiting', 'Requests that wait for a place or for blocks', (s) => s.waiting);
+    gauge('dynamo_labs_kv_held_blocks', 'KV blocks of finished prompts that decode workers may still read', (s) => s.heldBlocks);
     gauge('vllm:kv_cache_usage_perc', 'Share of KV blocks in use, 0 to 1', (s) => s.usedBlocks / s.totalBlocks);
     gauge('dynamo_component_total_blocks', 'KV blocks', (s) => s.totalBlocks);
     gauge('dynamo_component_gpu_cache_usage_percent', 'Share of KV blocks in use, 0 to 1', (s) => s.usedBlocks / s.totalBlocks);
@@ -115,6 +121,11 @@ export class WorkerMetrics {
         }
       },
     };
+  }
+
+  /** For parts of a worker that count by themselves. */
+  get registry(): MetricsRegistry {
+    return this.#metrics;
   }
 
   text(): Promise<string> {

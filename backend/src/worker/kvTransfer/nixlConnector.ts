@@ -1,0 +1,166 @@
+import type { HeldPrompt, KvCacheShape, KvConnector, KvLoad, KvLoadResult } from '../../engine/index.ts';
+import type { Logger, MetricsRegistry } from '../../observability/index.ts';
+import type { DisaggregatedParams, KvCompatibility, KvTransferParams, PreprocessedRequest } from '../../protocol/index.ts';
+import { TransferAgent, transferMetrics, type TransferPool } from '../../transfer/index.ts';
+import { GrantedPrompts } from './grantedPrompts.ts';
+import { kvCompatibility, kvIncompatibility } from './kvCompatibility.ts';
+import { KvReader } from './kvReader.ts';
+import type { DisaggregationMode } from './kvTransferConfig.ts';
+import { NixlStats } from './nixlStats.ts';
+import type { TransferSettings } from './transferSettings.ts';
+
+export interface NixlConnectorOptions {
+  mode: DisaggregationMode;
+  instanceId: bigint;
+  pod?: string;
+  settings: TransferSettings;
+  /** Compute a prompt here after a failed read; default: the request fails. */
+  recompute: boolean;
+  logger: Logger;
+}
+
+/** What exists from the moment the engine has told its pool's shape. */
+interface Registered {
+  agent: TransferAgent;
+  pool: TransferPool;
+  compatibility: KvCompatibility;
+  granted: GrantedPrompts;
+  reader: KvReader;
+}
+
+/** The engine's KV pool in memory that other workers may read, and their pools in reach: vLLM's NixlConnector over our transfer engine. */
+export class NixlConnector implements KvConnector, Disposable {
+  readonly stats: NixlStats;
+  readonly #options: NixlConnectorOptions;
+  readonly #blocksEverGranted = new Set<number>();
+  #registered: Registered | undefined;
+
+  constructor(options: NixlConnectorOptions) {
+    this.#options = options;
+    this.stats = new NixlStats(options.logger);
+  }
+
+  registerKvCaches(shape: KvCacheShape): ArrayBuffer {
+    const { instanceId, pod, settings, recompute, logger } = this.#options;
+    const { listen, token, leaseMs, readMs, transports, faults } = settings;
+    const name = pod === undefined ? `${instanceId}` : `${instanceId}-${pod}`;
+    const agent = new TransferAgent({ name, fingerprint: shape.fingerprint, token, listen, ...(faults && { faults }) });
+    try {
+      const pool = agent.createPool({ blocks: shape.blocks, blockBytes: shape.blockBytes, prefault: false });
+      const granted = new GrantedPrompts(agent, pool, { leaseMs, logger, stats: this.stats });
+      const reader = new KvReader(agent, pool, { readMs, transports, recompute, logger, stats: this.stats });
+      this.#registered = { agent, pool, compatibility: kvCompatibility(shape), granted, reader };
+    } catch (error) {
+      agent.close();
+      throw error;
+    }
+    logger.info(`Registering KV_Caches. blocks: ${shape.blocks}, block bytes: ${shape.blockBytes}`, { agent: name, addresses: agent.addresses.join(' ') });
+    if (faults !== undefined)
+      logger.warn('KV transfer faults are injected, as DYNAMO_LABS_TRANSFER_FAULTS says', { faults: faults.plan.length, seed: faults.seed });
+    return this.#registered.pool.buffer;
+  }
+
+  remoteTokens(request: PreprocessedRequest): number | undefined {
+    return remoteParams(request)?.remote_num_tokens;
+  }
+
+  /** Why this request's blocks cannot be read here, before anything moves; undefined where they can. */
+  incompatibility(request: PreprocessedRequest): string | undefined {
+    const params = remoteParams(request);
+    if (params === undefined) return undefined;
+    const ours = this.#open.compatibility;
+    const tokens = params.remote_num_tokens;
+    const blocks = params.remote_block_ids?.length;
+    if (tokens === undefined || blocks === undefined || params.compatibility === undefined)
+      return "the prefill worker's kv_transfer_params lack remote_num_tokens, remote_block_ids or compatibility";
+    const differs = kvIncompatibility(ours, params.compatibility);
+    if (differs !== undefined) return differs;
+    if (tokens >= request.token_ids.length) return `the prefill worker computed ${tokens} tokens, more than the prompt's ${request.token_ids.length} less one`;
+    if (blocks !== Math.ceil(tokens / ours.block_size)) return `the prefill worker offers ${blocks} blocks for ${tokens} tokens`;
+    return undefined;
+  }
+
+  load(load: KvLoad, signal: AbortSignal): Promise<KvLoadResult> {
+    return this.#open.reader.load(remoteParams(load.request) ?? {}, load, signal);
+  }
+
+  requestFinished(request: PreprocessedRequest, held: HeldPrompt): DisaggregatedParams {
+    const { agent, granted, compatibility } = this.#open;
+    const params: KvTransferParams = {
+      do_remote_prefill: true,
+      do_remote_decode: false,
+      remote_engine_id: agent.name,
+      remote_block_ids: [...held.blocks],
+      remote_request_id: request.request_id,
+      ...hostAndPort(agent.addresses),
+      tp_size: 1,
+      remote_num_tokens: held.tokens,
+      compatibility,
+    };
+    if (held.blocks.length === 0) held.release();
+    else {
+      const { grant, remoteId } = granted.grant(request.request_id, held);
+      for (const block of held.blocks) this.#blocksEverGranted.add(block);
+      Object.assign(params, { grant, remote_request_id: remoteId });
+    }
+    return { worker_id: String(this.#options.instanceId), kv_transfer_params: params };
+  }
+
+  /** No grant of them lives any more; a reader that has not noticed yet must not take what comes next for what was granted. */
+  blocksReused(blocks: readonly number[]): void {
+    for (const block of blocks) if (this.#blocksEverGranted.delete(block)) this.#registered?.pool.withdraw(block);
+  }
+
+  /** No decode worker will come for this prompt. False where it is not held. */
+  cancel(remoteRequestId: string): boolean {
+    return this.#registered?.granted.cancel(remoteRequestId) ?? false;
+  }
+
+  /** For `/engine/state`. */
+  state(heldBlocks: number): unknown {
+    const { mode, settings } = this.#options;
+    const { agent, granted } = this.#open;
+    const { bytesRead, bytesServed, transfers, retries, resumedBytes, checksumFailures } = agent.native.metrics();
+    const { expiredRequests, releasedRequests, cancelledRequests, failedTransfers } = this.stats;
+    return {
+      mode,
+      agent: agent.name,
+      addresses: agent.addresses,
+      lease_seconds: settings.leaseMs / 1000,
+      transport: { bytes_read: bytesRead, bytes_served: bytesServed, transfers, retries, resumed_bytes: resumedBytes, checksum_failures: checksumFailures },
+      grants: { open: granted.open, expired: expiredRequests, released: releasedRequests, cancelled: cancelledRequests },
+      failed_transfers: failedTransfers,
+      held_blocks: heldBlocks,
+      faults: { planned: settings.faults?.plan.length ?? 0, taken_effect: agent.faultReports() },
+    };
+  }
+
+  registerMetrics(metrics: MetricsRegistry): void {
+    this.stats.register(metrics);
+  }
+
+  /** The transfer engine's own metrics. */
+  metricsText(): string {
+    return this.#registered === undefined ? '' : transferMetrics(this.#registered.agent);
+  }
+
+  [Symbol.dispose](): void {
+    this.stats[Symbol.dispose]();
+    this.#registered?.agent.close();
+  }
+
+  get #open(): Registered {
+    if (this.#registered === undefined) throw new Error('registerKvCaches was not called');
+    return this.#registered;
+  }
+}
+
+function remoteParams(request: PreprocessedRequest): KvTransferParams | undefined {
+  const params = request.prefill_result?.disaggregated_params.kv_transfer_params;
+  return params?.do_remote_prefill === true ? params : undefined;
+}
+
+function hostAndPort(addresses: readonly string[]): { remote_host?: string; remote_port?: number } {
+  const tcp = addresses.map((address) => /^tcp:\[?([^\]]+)\]?:(\d+)$/.exec(address)).find((match) => match !== null);
+  return tcp ? { remote_host: tcp[1]!, remote_port: Number(tcp[2]) } : {};
+}
