@@ -1,6 +1,7 @@
 import type { RouterMode, RouterWeights } from '../protocol/index.ts';
 import type { ApproximateIndexOptions, BusyThresholds, CostFormulaName, QueuePolicy } from '../router/index.ts';
 import { bool, CommandLine, float, fromEnv, integer } from '../runtime/commandLine.ts';
+import { addServingArguments, readServingArguments, type ServingArguments } from './servingArguments.ts';
 import { discoveryBackends, eventPlaneKind, eventPlanes, type EventPlaneKind } from '../runtime/index.ts';
 
 /** The interpreted flags of `python3 -m dynamo.frontend`. */
@@ -27,6 +28,9 @@ export interface FrontendArguments {
   predictedTtlMs: number | undefined;
   /** Seed of ties and samples, for repeatable runs. */
   routerSeed: bigint | undefined;
+  serving: ServingArguments;
+  /** `/busy_threshold` and `/conditional_disagg` are served. */
+  adminApi: boolean;
   /** Flags that are accepted and mean nothing here; the log says so. */
   withoutEffect: string[];
 }
@@ -76,11 +80,11 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   parser.add_argument('--router-reset-states', { action: 'store_true' });
   parser.add_argument('--router-snapshot-threshold', { type: integer(1) });
   parser.add_argument('--router-event-threads', { type: integer(1) });
-  parser.add_argument('--migration-limit', { type: integer(0) });
+  addServingArguments(parser, env);
   return parser;
 }
 
-const ignored = ['router_replica_sync', 'router_reset_states', 'router_snapshot_threshold', 'router_event_threads', 'migration_limit'];
+const ignored = ['router_replica_sync', 'router_reset_states', 'router_snapshot_threshold', 'router_event_threads'];
 
 const weightNames: Record<string, string> = {
   kv_overlap_score_weight: 'overlap_score_weight',
@@ -122,6 +126,8 @@ export function parseFrontendArguments(argv: readonly string[], env: NodeJS.Proc
     formula: costFormula(env),
     kvCacheBlockSize: flags['kv_cache_block_size'] as number | undefined,
     ...routing(flags),
+    serving: readServingArguments(parser, flags, env),
+    adminApi: !fromEnv(env, 'DYN_DISABLE_FRONTEND_ADMIN_API', bool, false),
     routerSeed: seed === undefined || !/^\d+$/.test(seed) ? undefined : BigInt(seed),
     withoutEffect: ignored.filter((name) => flags[name] !== undefined && flags[name] !== false).map((name) => `--${name.replaceAll('_', '-')}`),
   };

@@ -15,6 +15,7 @@ import {
 import type { FrontendArguments } from './arguments.ts';
 import { TYPESCRIPT_KERNELS, type KvRouterOptions, type RouterKernels } from '../router/index.ts';
 import { nativeKernels } from '../router/native/nativeKernels.ts';
+import { ConditionalDisaggSettings } from './conditionalDisaggSettings.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { frontendApp } from './frontendApp.ts';
 import { FrontendMetrics, type WorkerSeries } from './frontendMetrics.ts';
@@ -71,11 +72,15 @@ export class Frontend implements AsyncDisposable {
           },
         }),
       );
+      const conditional = new ConditionalDisaggSettings(flags.serving.conditional);
       const dispatcher = new Dispatcher({
         requests,
         metrics,
         logger: logger.child('dynamo_llm::kv_router'),
         overloadStatus: Number(env['DYN_HTTP_OVERLOAD_STATUS_CODE'] ?? 503),
+        onDisaggFailure: flags.serving.onDisaggFailure,
+        conditional: () => conditional.current,
+        migration: { limit: flags.serving.migrationLimit, maxSeqLen: flags.serving.migrationMaxSeqLen },
       });
       const records = new RequestRecordStore();
       const stop = new AbortController();
@@ -84,6 +89,8 @@ export class Frontend implements AsyncDisposable {
         models,
         dispatcher,
         records,
+        conditional,
+        adminApi: flags.adminApi,
         metrics,
         logger: logger.child('dynamo_llm::http::service'),
         inFlight,

@@ -1,5 +1,6 @@
 import express, { type ErrorRequestHandler, type Express } from 'express';
 import type { Logger } from '../observability/index.ts';
+import { adminRoutes, type AdminRoutesOptions } from './adminRoutes.ts';
 import { ApiError } from './apiError.ts';
 import { chatFormat, completionFormat } from './answerFormat.ts';
 import { completionRoute, type CompletionRouteOptions } from './completionRoute.ts';
@@ -7,7 +8,7 @@ import { explainRoutes, type ExplainRoutesOptions } from './explainRoutes.ts';
 import { requestRoutes, type RequestRoutesOptions } from './requestRoutes.ts';
 import { standInLabel } from './servedModel.ts';
 
-export interface FrontendAppOptions extends CompletionRouteOptions, ExplainRoutesOptions, RequestRoutesOptions {
+export interface FrontendAppOptions extends CompletionRouteOptions, ExplainRoutesOptions, RequestRoutesOptions, AdminRoutesOptions {
   /** DYN_HTTP_BODY_LIMIT_MB. */
   bodyLimitMb: number;
 }
@@ -52,6 +53,7 @@ export function frontendApp(options: FrontendAppOptions): Express {
   });
   app.use('/router', explainRoutes(options));
   app.use('/requests', requestRoutes(options));
+  app.use(adminRoutes(options));
   app.use((request, _response) => {
     const known = ['/v1/chat/completions', '/v1/completions'].includes(request.path);
     if (known) throw new ApiError(405, `Only POST is served at ${request.path}.`, { code: 'method_not_allowed', headers: { allow: 'POST' } });

@@ -111,7 +111,8 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
     const conflict = cardConflict(card, model.card, blockSize);
     if (conflict !== undefined) return this.#refuse(worker, conflict);
     const known = model.prefill;
-    model.prefill ??= new WorkerPool('prefill', card, this.#options);
+    // What `/busy_threshold` changed holds for it too.
+    model.prefill ??= new WorkerPool('prefill', card, { ...this.#options, router: { ...this.#options.router, busy: model.busy } });
     model.prefill.add(worker);
     this.#pools.set(worker.instanceId, model.prefill);
     if (known === undefined) onPool?.(model.prefill, model);
