@@ -10,9 +10,9 @@
 
 #include "index/active_blocks.h"
 #include "index/block_hash.h"
-#include "index/flat_map.h"
 #include "index/prefix_index.h"
-#include "index/slot_set.h"
+#include "index/run_map.h"
+#include "index/slot_sets.h"
 
 using namespace dynamo_labs::index;
 
@@ -35,23 +35,29 @@ static void goldenHashes() {
   CHECK(sequence[0] == local[0] && sequence[1] == 4945711292740353085u && sequence[2] == 12583592247330656132u);
 }
 
-static void mapAgainstStandard() {
+/** Runs and scattered keys; growing for the first half, shrinking in the second. */
+template <unsigned kSegmentBits> static void mapAgainstStandard() {
   std::mt19937_64 random(1);
-  FlatMap<uint64_t> map;
+  RunMap<uint64_t, kSegmentBits> map;
   std::unordered_map<uint64_t, uint64_t> model;
+  uint32_t last = kNoId;
   for (int step = 0; step < 400'000; step++) {
-    // Dense small keys, huge ones and 0; growing for the first half, shrinking in the second.
+    // Dense small keys, huge ones and 0.
     const uint64_t key = random() % 3 == 0 ? random() % 5000 : (random() % 5000) << 40;
     if (random() % 100 < (step < 200'000 ? 60u : 30u)) {
-      const auto [value, made] = map.insert(key);
+      const auto [id, made] = map.insert(key, random() % 2 == 0 ? last : static_cast<uint32_t>(random()));
       CHECK(made == model.emplace(key, step).second);
-      if (made) *value = static_cast<uint64_t>(step);
+      CHECK(map.isAt(id, key) && map.key(id) == key);
+      if (made) map.value(id) = static_cast<uint64_t>(step);
+      last = id;
     } else {
-      CHECK(map.erase(key) == (model.erase(key) == 1));
+      const uint32_t id = map.find(key);
+      CHECK((id != kNoId) == (model.erase(key) == 1));
+      if (id != kNoId) map.erase(id);
     }
     const uint64_t asked = random() % 5000;
     const auto found = model.find(asked);
-    CHECK((map.find(asked) == nullptr) == (found == model.end()));
+    CHECK((map.find(asked) == kNoId) == (found == model.end()));
     CHECK(map.size() == model.size());
   }
   size_t visited = 0;
@@ -60,27 +66,83 @@ static void mapAgainstStandard() {
     visited++;
   });
   CHECK(visited == model.size());
-  for (const auto& [key, value] : model) CHECK(map.erase(key));
-  CHECK(map.size() == 0 && map.bytes() <= 256 * 16);
+  for (const auto& [key, value] : model) map.erase(map.find(key));
+  CHECK(map.size() == 0 && map.bytes() == 0);
 }
 
-static void setAgainstStandard() {
-  std::mt19937 random(2);
-  for (int round = 0; round < 2000; round++) {
-    SlotSet set;
-    std::set<uint32_t> model;
-    const uint32_t range = round % 2 == 0 ? 6 : 2000;
-    for (int step = 0; step < 60; step++) {
-      const uint32_t slot = random() % range;
-      if (random() % 2 == 0) CHECK(set.insert(slot) == model.insert(slot).second);
-      else CHECK(set.erase(slot) == (model.erase(slot) == 1));
-      CHECK(set.empty() == model.empty());
-      for (uint32_t asked = 0; asked < 6; asked++) CHECK(set.contains(asked) == (model.count(asked) == 1));
-    }
-    uint64_t words[32];
-    set.copyTo(words, 32);
-    for (uint32_t slot = 0; slot < 2000; slot++) CHECK((words[slot / 64] >> (slot % 64) & 1) == model.count(slot));
+/** Runs that come and go in any order, read by guesses: every key is found, and memory does not grow with the number of rounds. */
+static void runsAgainstStandard() {
+  std::mt19937_64 random(4);
+  RunMap<uint32_t> map;
+  std::vector<std::vector<uint64_t>> runs(60);
+  for (auto& run : runs) {
+    run.resize(1 + random() % 300);
+    for (uint64_t& key : run) key = random() % 4 == 0 ? random() % 64 : random();
   }
+  std::set<uint64_t> model;
+  size_t most_bytes = 0;
+  for (int round = 0; round < 3000; round++) {
+    const auto& run = runs[random() % runs.size()];
+    if (random() % 2 == 0) {
+      uint32_t last = kNoId;
+      for (const uint64_t key : run) {
+        const auto [id, made] = map.insert(key, last);
+        CHECK(made == model.insert(key).second);
+        last = id;
+      }
+    } else {
+      std::vector<uint64_t> keys(run);
+      if (random() % 2 == 0) std::reverse(keys.begin(), keys.end());
+      RunReader<RunMap<uint32_t>> reader(map);
+      for (size_t at = 0; at < keys.size(); at++) {
+        const uint32_t id = reader.at(keys.data(), keys.size(), at);
+        CHECK((id != kNoId) == (model.erase(keys[at]) == 1));
+        if (id != kNoId) map.erase(id);
+      }
+    }
+    CHECK(map.size() == model.size());
+    for (const uint64_t key : runs[random() % runs.size()]) CHECK((map.find(key) != kNoId) == (model.count(key) == 1));
+    if (round == 1000) most_bytes = map.bytes();
+    if (round > 1000) CHECK(map.bytes() <= 2 * most_bytes);
+  }
+}
+
+static void setsAgainstStandard() {
+  std::mt19937 random(2);
+  SlotSets sets;
+  constexpr size_t kWords = 40;
+  std::vector<uint32_t> words(kWords, SlotSets::kEmpty);
+  std::vector<std::set<uint32_t>> models(kWords);
+  for (int step = 0; step < 200'000; step++) {
+    // Several words change in the same way, as the blocks of one prefix do.
+    const size_t first = random() % kWords;
+    const uint32_t range = step % 3 == 0 ? 2000 : 6;
+    const uint32_t slot = random() % range;
+    const bool add = random() % 100 < (step / 20'000 % 2 == 0 ? 60u : 40u);
+    for (size_t at = first; at < std::min(first + 4, kWords); at++) {
+      const bool had = models[at].count(slot) == 1;
+      const uint32_t before = words[at];
+      words[at] = add ? sets.with(before, slot) : sets.without(before, slot);
+      if (add) models[at].insert(slot);
+      else models[at].erase(slot);
+      CHECK((words[at] == before) == (had == add));
+      CHECK((words[at] == SlotSets::kEmpty) == models[at].empty());
+      for (uint32_t asked = 0; asked < 6; asked++) CHECK(sets.contains(words[at], asked) == (models[at].count(asked) == 1));
+    }
+    SlotSets::Piece scratch = 0;
+    const auto [data, count] = sets.pieces(words[first], scratch);
+    size_t listed = 0;
+    for (size_t piece = 0; piece < count; piece++) {
+      CHECK((data[piece] & UINT32_MAX) != 0 && (piece == 0 || data[piece - 1] >> 32 < data[piece] >> 32));
+      listed += static_cast<size_t>(__builtin_popcountll(data[piece] & UINT32_MAX));
+    }
+    CHECK(listed == models[first].size());
+  }
+  for (size_t at = 0; at < kWords; at++) {
+    for (const uint32_t slot : models[at]) words[at] = sets.without(words[at], slot);
+    CHECK(words[at] == SlotSets::kEmpty);
+  }
+  CHECK(sets.bytes() == 0);
 }
 
 /** The definition: per slot the set of held sequence hashes. */
@@ -139,8 +201,10 @@ static void activeBlocksCount() {
 
 int main() {
   goldenHashes();
-  mapAgainstStandard();
-  setAgainstStandard();
+  mapAgainstStandard<0>();
+  mapAgainstStandard<6>();
+  runsAgainstStandard();
+  setsAgainstStandard();
   indexAgainstModel();
   activeBlocksCount();
   std::puts("index: ok");

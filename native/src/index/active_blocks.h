@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "flat_map.h"
 #include "holder_table.h"
+#include "run_map.h"
 
 namespace dynamo_labs::index {
 
@@ -17,11 +17,9 @@ public:
   void sharedPrefix(const uint64_t* sequence, size_t count, uint32_t* shared, size_t slots) { holders_.match(sequence, count, shared, slots); }
 
 private:
-  void prefetch(uint32_t slot, const uint64_t* sequence, size_t count) const;
-
   HolderTable holders_;
   /** Per slot: sequence hash → running requests that use the block. */
-  std::vector<FlatMap<uint64_t>> users_;
+  std::vector<RunMap<uint32_t>> users_;
 };
 
 } // namespace dynamo_labs::index

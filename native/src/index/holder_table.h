@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "segmented_map.h"
-#include "slot_set.h"
+#include "run_map.h"
+#include "slot_sets.h"
 
 namespace dynamo_labs::index {
 
@@ -14,11 +14,27 @@ namespace dynamo_labs::index {
  */
 class HolderTable {
 public:
-  /** False when the slot had it already. */
-  bool hold(uint32_t slot, uint64_t sequence);
-  /** False when the slot did not have it. */
-  bool release(uint32_t slot, uint64_t sequence);
-  bool has(uint32_t slot, uint64_t sequence) const;
+  using Blocks = RunMap<uint32_t, 6>;
+
+  /** Says where the block is: the hint for the next one of its sequence. */
+  uint32_t hold(uint32_t slot, uint64_t sequence, uint32_t last = kNoId) {
+    const uint32_t id = blocks_.insert(sequence, last).first;
+    const uint32_t before = blocks_.value(id);
+    // A word stands for several sets only one after the other, so an equal word here means that nothing changed.
+    const uint32_t after = sets_.with(before, slot);
+    if (after == before) return id;
+    blocks_.value(id) = after;
+    holdings_++;
+    return id;
+  }
+  /** Nothing happens where the slot does not have it. */
+  void release(uint32_t slot, uint64_t sequence) { releaseAt(slot, blocks_.find(sequence)); }
+  void release(uint32_t slot, const uint64_t* sequences, size_t count, RunReader<Blocks>& reader);
+  RunReader<Blocks> reader() const { return RunReader<Blocks>(blocks_); }
+  bool has(uint32_t slot, uint64_t sequence) const {
+    const uint32_t id = blocks_.find(sequence);
+    return id != kNoId && sets_.contains(blocks_.value(id), slot);
+  }
   void prefetch(uint64_t sequence) const { blocks_.prefetch(sequence); }
 
   /** For each slot below `slots`: how many leading blocks of `sequence` it has without a hole. */
@@ -26,16 +42,17 @@ public:
 
   size_t blocks() const { return blocks_.size(); }
   size_t holdings() const { return holdings_; }
-  size_t bytes() const { return blocks_.bytes() + heap_bytes_; }
+  size_t bytes() const { return blocks_.bytes() + sets_.bytes(); }
 
 private:
-  void matchFew(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots, uint32_t* few, size_t left);
-  void matchMany(const uint64_t* sequence, size_t count, uint32_t* overlaps, size_t slots, const SlotSet& first);
+  void releaseAt(uint32_t slot, uint32_t id);
+  template <class Dropped> void keepHolders(uint32_t word, Dropped dropped);
 
-  SegmentedMap<SlotSet> blocks_;
+  /** The values are words of `sets_`, never of the empty set. */
+  Blocks blocks_;
+  SlotSets sets_;
   size_t holdings_ = 0;
-  size_t heap_bytes_ = 0;
-  std::vector<uint64_t> candidates_; // scratch of `match`
+  std::vector<SlotSets::Piece> candidates_; // scratch of `match`
 };
 
 } // namespace dynamo_labs::index

@@ -32,9 +32,11 @@ StoreStatus PrefixIndex::store(uint32_t slot, std::optional<uint64_t> parent, co
     if (!previous) return StoreStatus::kOrphan;
   }
   if (slot >= known_.size()) known_.resize(slot + 1);
-  FlatMap<uint64_t>& known = known_[slot];
+  RunMap<uint64_t>& known = known_[slot];
   known.reserve(count);
   uint64_t sequences[kBatch];
+  uint32_t last_known = kNoId;
+  uint32_t last_held = kNoId;
   for (size_t start = 0; start < count; start += kBatch) {
     const size_t end = std::min(start + kBatch, count);
     for (size_t at = start; at < end; at++) {
@@ -45,10 +47,11 @@ StoreStatus PrefixIndex::store(uint32_t slot, std::optional<uint64_t> parent, co
     }
     for (size_t at = start; at < end; at++) {
       const uint64_t sequence = sequences[at - start];
-      const auto [entry, made] = known.insert(engine[at]);
-      if (!made && *entry != sequence) holders_.release(slot, *entry);
-      *entry = sequence;
-      holders_.hold(slot, sequence);
+      const auto [id, made] = known.insert(engine[at], last_known);
+      if (!made && known.value(id) != sequence) holders_.release(slot, known.value(id));
+      known.value(id) = sequence;
+      last_known = id;
+      last_held = holders_.hold(slot, sequence, last_held);
     }
   }
   return StoreStatus::kOk;
@@ -56,24 +59,24 @@ StoreStatus PrefixIndex::store(uint32_t slot, std::optional<uint64_t> parent, co
 
 size_t PrefixIndex::remove(uint32_t slot, const uint64_t* engine, size_t count) {
   if (slot >= known_.size()) return count;
-  FlatMap<uint64_t>& known = known_[slot];
+  RunMap<uint64_t>& known = known_[slot];
+  RunReader<RunMap<uint64_t>> reader(known);
+  auto held = holders_.reader();
   size_t missing = 0;
   uint64_t sequences[kBatch];
   for (size_t start = 0; start < count; start += kBatch) {
     const size_t end = std::min(start + kBatch, count);
-    for (size_t at = start; at < end; at++) known.prefetch(engine[at]);
     size_t found = 0;
     for (size_t at = start; at < end; at++) {
-      uint64_t* sequence = known.find(engine[at]);
-      if (sequence == nullptr) {
+      const uint32_t id = reader.at(engine, count, at);
+      if (id == kNoId) {
         missing++;
         continue;
       }
-      sequences[found++] = *sequence;
-      holders_.prefetch(*sequence);
-      known.eraseAt(sequence);
+      sequences[found++] = known.value(id);
+      known.erase(id);
     }
-    for (size_t at = 0; at < found; at++) holders_.release(slot, sequences[at]);
+    holders_.release(slot, sequences, found, held);
   }
   return missing;
 }
@@ -82,7 +85,7 @@ size_t PrefixIndex::clear(uint32_t slot) {
   if (slot >= known_.size()) return 0;
   const size_t before = holders_.holdings();
   known_[slot].forEach([&](uint64_t, uint64_t sequence) { holders_.release(slot, sequence); });
-  known_[slot] = FlatMap<uint64_t>();
+  known_[slot] = RunMap<uint64_t>();
   return before - holders_.holdings();
 }
 
@@ -93,12 +96,12 @@ size_t PrefixIndex::matchFrom(uint32_t slot, const uint64_t* sequence, size_t co
 }
 
 std::optional<uint64_t> PrefixIndex::sequenceOf(uint32_t slot, uint64_t engine) const {
-  const uint64_t* found = slot < known_.size() ? known_[slot].find(engine) : nullptr;
-  return found == nullptr ? std::nullopt : std::optional<uint64_t>(*found);
+  const uint32_t id = slot < known_.size() ? known_[slot].find(engine) : kNoId;
+  return id == kNoId ? std::nullopt : std::optional<uint64_t>(known_[slot].value(id));
 }
 
 size_t PrefixIndex::bytes() const {
-  size_t bytes = holders_.bytes() + known_.capacity() * sizeof(FlatMap<uint64_t>);
+  size_t bytes = holders_.bytes() + known_.capacity() * sizeof(RunMap<uint64_t>);
   for (const auto& known : known_) bytes += known.bytes();
   return bytes;
 }

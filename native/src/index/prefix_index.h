@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
-#include "flat_map.h"
 #include "holder_table.h"
+#include "run_map.h"
 
 namespace dynamo_labs::index {
 
@@ -14,7 +14,7 @@ enum class StoreStatus { kOk = 0, kOrphan = 1, kSelfParent = 2 };
 /** Which slot holds which block of which prefix; the contract is in backend/src/router/prefixIndex.ts. Not thread-safe. */
 class PrefixIndex {
 public:
-  /** `parent_sequence` is used where this index does not know `parent`. Slots are below `SlotSet::kMaxSlots`. */
+  /** `parent_sequence` is used where this index does not know `parent`. Slots are below `SlotSets::kMaxSlots`. */
   StoreStatus store(uint32_t slot, std::optional<uint64_t> parent, const uint64_t* engine, const uint64_t* local, size_t count,
                     std::optional<uint64_t> parent_sequence);
   /** Returns how many of the hashes the slot did not hold. */
@@ -33,7 +33,7 @@ public:
 private:
   HolderTable holders_;
   /** Per slot: engine hash → sequence hash. */
-  std::vector<FlatMap<uint64_t>> known_;
+  std::vector<RunMap<uint64_t>> known_;
 };
 
 } // namespace dynamo_labs::index

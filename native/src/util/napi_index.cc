@@ -40,7 +40,7 @@ Span<uint32_t> counts(const Napi::Value& value, const char* name) { return span<
 
 uint32_t slotOf(const Napi::Value& value) {
   const double slot = value.IsNumber() ? value.As<Napi::Number>().DoubleValue() : -1;
-  if (!(slot >= 0 && slot < SlotSet::kMaxSlots) || slot != static_cast<uint32_t>(slot)) expected(value.Env(), "slot", "an integer from 0 to 1048575");
+  if (!(slot >= 0 && slot < SlotSets::kMaxSlots) || slot != static_cast<uint32_t>(slot)) expected(value.Env(), "slot", "an integer from 0 to 1048575");
   return static_cast<uint32_t>(slot);
 }
 
