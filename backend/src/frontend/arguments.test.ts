@@ -99,3 +99,56 @@ describe('frontend arguments', () => {
     expect(refusal(argv, env)).toContain(message);
   });
 });
+
+describe('frontend arguments: from worker to worker', () => {
+  const serving = (argv: string[], env: NodeJS.ProcessEnv = {}) => parseFrontendArguments(argv, env).serving;
+
+  it.each([
+    ['0.8.0', 'fallback'],
+    ['0.7.0.post1', 'fallback'],
+    ['1.3.0', 'fallback'],
+    ['1.5.1', 'fallback'],
+    ['1.6.0', 'error'],
+    ['2.0.0', 'error'],
+    ['my-image', 'error'],
+  ])('what follows a failed prefill is that of runtime %s: %s', (version, expected) => {
+    expect(serving([], { DYNAMO_LABS_RUNTIME_VERSION: version }).onDisaggFailure).toBe(expected);
+  });
+
+  it('unless it is asked for', () => {
+    const old = { DYNAMO_LABS_RUNTIME_VERSION: '0.8.0' };
+    expect(serving(['--enforce-disagg'], old).onDisaggFailure).toBe('enforce');
+    expect(serving([], { ...old, DYN_ENFORCE_DISAGG: 'true' }).onDisaggFailure).toBe('enforce');
+    expect(serving(['--decode-fallback']).onDisaggFailure).toBe('fallback');
+    expect(serving([], { DYN_DECODE_FALLBACK: '1' }).onDisaggFailure).toBe('fallback');
+    expect(refusal(['--decode-fallback', '--enforce-disagg'])).toContain('not allowed with argument');
+    expect(refusal([], { DYN_DECODE_FALLBACK: '1', DYN_ENFORCE_DISAGG: '1' })).toContain('exclude each other');
+  });
+
+  it('reads conditional disaggregation from flags, variables and JSON', () => {
+    expect(serving([]).conditional).toEqual({});
+    expect(serving(['--router-conditional-disagg']).conditional).toEqual({ policy: 'isl_bounding' });
+    expect(
+      serving([], { DYN_ROUTER_CONDITIONAL_DISAGG: 'true', DYN_ROUTER_CONDITIONAL_DISAGG_CONFIG: '{"max_local_prefill_length": 64}' }).conditional,
+    ).toEqual({
+      policy: 'isl_bounding',
+      max_local_prefill_length: 64,
+    });
+    expect(serving(['--router-conditional-disagg-config', '{"policy":"isl_or_load"}']).conditional).toEqual({ policy: 'isl_or_load' });
+    expect(refusal(['--router-conditional-disagg-config', '{"max_local": 1}'])).toContain(
+      'argument --router-conditional-disagg-config: unknown setting `max_local`',
+    );
+    expect(refusal(['--router-conditional-disagg-config', 'isl'])).toContain('argument --router-conditional-disagg-config: not JSON');
+  });
+
+  it('reads the limits of migration', () => {
+    expect(serving([])).toMatchObject({ migrationLimit: undefined, migrationMaxSeqLen: undefined });
+    expect(serving(['--migration-limit', '3', '--migration-max-seq-len', '4096'])).toMatchObject({ migrationLimit: 3, migrationMaxSeqLen: 4096 });
+    expect(serving([], { DYN_MIGRATION_LIMIT: '2' }).migrationLimit).toBe(2);
+    expect(refusal(['--migration-limit', '-1'])).toContain('--migration-limit');
+  });
+
+  it('can switch the admin API off', () => {
+    expect([parseFrontendArguments([], {}).adminApi, parseFrontendArguments([], { DYN_DISABLE_FRONTEND_ADMIN_API: 'true' }).adminApi]).toEqual([true, false]);
+  });
+});
