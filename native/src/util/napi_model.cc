@@ -25,7 +25,7 @@ struct Host {
   const Napi::Env env;
   std::atomic<bool> cancelled{false};
   std::unique_ptr<Engine> engine;
-  std::shared_ptr<SharedPages> pages;
+  std::shared_ptr<void> pages;
   Napi::ThreadSafeFunction settle;
   std::unique_ptr<SerialWorker> worker = std::make_unique<SerialWorker>();
 
@@ -36,15 +36,18 @@ struct Host {
   ~Host() {
     napi_remove_env_cleanup_hook(env, stop, this);
     stop(this);
-    settle.Release();
   }
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
 private:
-  static void stop(void* host) {
-    static_cast<Host*>(host)->cancelled = true;
-    static_cast<Host*>(host)->worker.reset();
+  /** Releases the channel too: this hook runs before the channel's own, while what is left of a Host may be finalised long after it. */
+  static void stop(void* data) {
+    auto* host = static_cast<Host*>(data);
+    host->cancelled = true;
+    if (!host->worker) return;
+    host->worker.reset();
+    host->settle.Release();
   }
 };
 
@@ -113,7 +116,7 @@ private:
     if (blocks == 0 || blocks > 0x7fffffff) throw Napi::RangeError::New(info.Env(), "Expected `pool` to hold at least one block");
     pool_ = {static_cast<uint16_t*>(buffer.Data()), static_cast<int>(blocks)};
     pool_reference_ = Napi::Persistent(buffer);
-    host_->pages = SharedPages::find(buffer.Data());
+    host_->pages = SharedPages::owner(buffer.Data());
     return Napi::Number::New(info.Env(), static_cast<double>(blocks));
   }
 

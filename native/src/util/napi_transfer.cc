@@ -8,6 +8,7 @@
 #include "../transfer/ceiling.h"
 #include "napi_arguments.h"
 #include "napi_transfer_values.h"
+#include "shared_pages.h"
 
 namespace dynamo_labs {
 
@@ -83,6 +84,7 @@ private:
     const Arguments from(info[0], "options");
     const std::shared_ptr<Pool> pool =
         guarded(env, [&] { return open(info).createPool(from.offset("bytes"), from.offset("blockBytes"), from.boolean("prefault")); });
+    SharedPages::announce(pool->data(), pool); // a model that computes in it keeps it mapped
     Napi::Object out = Napi::Object::New(env);
     out.Set("id", pool->id());
     // The buffer keeps the memory, whatever happens to the agent.

@@ -13,7 +13,7 @@ constexpr size_t kPage = 4096;
 
 struct Registry {
   std::mutex mutex;
-  std::unordered_map<const void*, std::weak_ptr<SharedPages>> pages;
+  std::unordered_map<const void*, std::weak_ptr<void>> owners;
 };
 
 /** Never destroyed: pages may outlive static destruction on a native thread. */
@@ -29,21 +29,22 @@ std::shared_ptr<SharedPages> SharedPages::allocate(size_t bytes) {
   void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return nullptr;
   std::shared_ptr<SharedPages> pages(new SharedPages(data, mapped));
-  const std::lock_guard<std::mutex> lock(registry().mutex);
-  registry().pages[data] = pages;
+  announce(data, pages);
   return pages;
 }
 
-std::shared_ptr<SharedPages> SharedPages::find(const void* data) {
+void SharedPages::announce(const void* data, const std::shared_ptr<void>& owner) {
   const std::lock_guard<std::mutex> lock(registry().mutex);
-  const auto found = registry().pages.find(data);
-  return found == registry().pages.end() ? nullptr : found->second.lock();
+  std::erase_if(registry().owners, [](const auto& entry) { return entry.second.expired(); });
+  registry().owners[data] = owner;
 }
 
-SharedPages::~SharedPages() {
+std::shared_ptr<void> SharedPages::owner(const void* data) {
   const std::lock_guard<std::mutex> lock(registry().mutex);
-  registry().pages.erase(data_);
-  munmap(data_, mapped_);
+  const auto found = registry().owners.find(data);
+  return found == registry().owners.end() ? nullptr : found->second.lock();
 }
+
+SharedPages::~SharedPages() { munmap(data_, mapped_); }
 
 } // namespace dynamo_labs

@@ -12,8 +12,10 @@ class SharedPages {
 public:
   /** `bytes` rounded up to whole pages; null when they cannot be mapped. */
   static std::shared_ptr<SharedPages> allocate(size_t bytes);
-  /** The pages that begin at `data`, while they are mapped; null for memory that was not allocated here. */
-  static std::shared_ptr<SharedPages> find(const void* data);
+  /** Makes memory that somebody else maps, a pool of the transfer engine, known to `owner`: whoever holds `owner` keeps it mapped. */
+  static void announce(const void* data, const std::shared_ptr<void>& owner);
+  /** What keeps the memory that begins at `data` mapped; null for memory that was neither allocated nor announced here. */
+  static std::shared_ptr<void> owner(const void* data);
 
   ~SharedPages();
   SharedPages(const SharedPages&) = delete;
