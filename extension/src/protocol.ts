@@ -4,6 +4,7 @@ export type {
   CheckReport,
   Evidence,
   GraphView,
+  KvTransferEdge,
   LabEvent,
   LabSummary,
   PodView,

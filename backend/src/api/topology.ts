@@ -1,5 +1,6 @@
 import type { GraphView, PodView, RoutingDecision, TopologySnapshot } from '../protocol/index.ts';
 import { GraphClient, isReady, type ClusterView, type K8sObject } from '../validation/index.ts';
+import { transferEdges } from './transferEdges.ts';
 
 const graphApi = 'nvidia.com/v1alpha1';
 
@@ -22,16 +23,28 @@ async function graphView(cluster: ClusterView, graph: K8sObject, problems: strin
     problems.push(`${what}: ${error instanceof Error ? error.message : String(error)}`);
     return undefined;
   };
-  const services = (graph['spec']?.services ?? {}) as Record<string, { componentType?: string; replicas?: number }>;
+  const services = (graph['spec']?.services ?? {}) as Record<string, { componentType?: string; subComponentType?: string; replicas?: number }>;
   const components = await Promise.all(
     Object.entries(services).map(async ([service, spec]) => {
       const own = pods.filter((pod) => pod.metadata?.labels?.['nvidia.com/dynamo-component'] === service);
       const views = await Promise.all(own.map((pod) => podView(client, pod, spec.componentType === 'frontend', note)));
-      return { name: service, type: spec.componentType ?? 'default', replicas: spec.replicas ?? 1, readyReplicas: own.filter(isReady).length, pods: views };
+      const role = spec.subComponentType;
+      return {
+        name: service,
+        type: spec.componentType ?? 'default',
+        ...((role === 'prefill' || role === 'decode') && { role: role as 'prefill' | 'decode' }),
+        replicas: spec.replicas ?? 1,
+        readyReplicas: own.filter(isReady).length,
+        pods: views,
+      };
     }),
   );
   const frontends = pods.filter((pod) => pod.metadata?.labels?.['nvidia.com/dynamo-component-type'] === 'frontend' && isReady(pod));
   const edges = await Promise.all(frontends.map((pod) => edgesFrom(client, pod, note)));
+  const disaggregated = components.some(({ role }) => role === 'prefill');
+  const records = disaggregated
+    ? await Promise.all(frontends.map((pod) => client.requestRecords(pod.metadata?.name ?? '').catch(note(pod.metadata?.name ?? ''))))
+    : [];
   const conditions = (graph['status']?.conditions ?? []) as { type: string; status: string }[];
   return {
     namespace,
@@ -40,6 +53,7 @@ async function graphView(cluster: ClusterView, graph: K8sObject, problems: strin
     ready: conditions.some((condition) => condition.type === 'Ready' && condition.status === 'True'),
     components,
     edges: edges.flat(),
+    ...(disaggregated && { transfers: transferEdges(records.flatMap((each) => each ?? [])) }),
   };
 }
 
@@ -74,7 +88,8 @@ async function podView(client: GraphClient, pod: K8sObject, isFrontend: boolean,
 async function edgesFrom(client: GraphClient, frontend: K8sObject, note: Note): Promise<GraphView['edges']> {
   const from = frontend.metadata?.name ?? '';
   const decisions = await client.decisions(from).catch(note(from));
-  const byPod = Map.groupBy(decisions ?? [], (decision: RoutingDecision) => decision.chosen.pod ?? decision.chosen.worker_id);
+  const prefill = decisions === undefined ? [] : await client.decisions(from, { pool: 'prefill' }).catch(note(from));
+  const byPod = Map.groupBy([...(decisions ?? []), ...(prefill ?? [])], (decision: RoutingDecision) => decision.chosen.pod ?? decision.chosen.worker_id);
   return [...byPod].map(([to, routed]) => ({
     from,
     to,

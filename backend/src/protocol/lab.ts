@@ -80,9 +80,21 @@ export interface GraphView {
   name: string;
   state: string;
   ready: boolean;
-  components: { name: string; type: string; replicas: number; readyReplicas: number; pods: PodView[] }[];
+  components: { name: string; type: string; role?: 'prefill' | 'decode'; replicas: number; readyReplicas: number; pods: PodView[] }[];
   /** Router edges: requests routed from a frontend pod to a worker pod. */
   edges: { from: string; to: string; requests: number; cachedBlocks: number }[];
+  /** KV blocks that decode pods have read from prefill pods, by the frontends' latest records. */
+  transfers?: KvTransferEdge[];
+}
+
+export interface KvTransferEdge {
+  /** Prefill pod. */
+  from: string;
+  /** Decode pod. */
+  to: string;
+  requests: number;
+  blocks: number;
+  bytes: number;
 }
 
 export interface PodView {

@@ -1,4 +1,4 @@
-import type { RoutingDecision } from '../protocol/index.ts';
+import type { RequestRecord, RoutingDecision } from '../protocol/index.ts';
 import { ClusterError } from './clusterError.ts';
 import type { ClusterView, K8sObject } from './clusterView.ts';
 import { parsePromText, type Sample } from './promText.ts';
@@ -109,12 +109,21 @@ export class GraphClient {
   }
 
   /** Decisions of this frontend, oldest first; only those at or after `since` (RFC 3339) and, where given, whose request id starts with `prefix`. */
-  async decisions(frontend: string, options: { since?: string; requestIdPrefix?: string; limit?: number } = {}): Promise<RoutingDecision[]> {
-    const all = await this.#json<RoutingDecision[]>(frontend, frontendPort, `/router/decisions?limit=${options.limit ?? 1000}`);
+  async decisions(
+    frontend: string,
+    options: { since?: string; requestIdPrefix?: string; limit?: number; pool?: 'decode' | 'prefill' } = {},
+  ): Promise<RoutingDecision[]> {
+    const query = new URLSearchParams({ limit: String(options.limit ?? 1000), ...(options.pool && { pool: options.pool }) });
+    const all = await this.#json<RoutingDecision[]>(frontend, frontendPort, `/router/decisions?${query}`);
     return all
       .filter((decision) => options.since === undefined || decision.time >= options.since)
       .filter((decision) => options.requestIdPrefix === undefined || decision.request_id.startsWith(options.requestIdPrefix))
       .toSorted((a, b) => a.sequence - b.sequence);
+  }
+
+  /** How this frontend's latest requests were served, oldest first. */
+  requestRecords(frontend: string, limit = 1000): Promise<RequestRecord[]> {
+    return this.#json<RequestRecord[]>(frontend, frontendPort, `/requests?limit=${limit}`);
   }
 
   workerState(pod: string): Promise<WorkerState> {

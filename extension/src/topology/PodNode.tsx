@@ -13,7 +13,7 @@ export type HeadingFlowNode = Node<{ graph: GraphView }, 'heading'>;
 
 /** One pod: component, name, readiness, requests, and for workers how full the KV cache is. */
 export const PodNode = memo(({ data: { placed } }: NodeProps<PodFlowNode>): ReactElement => {
-  const { pod, component, type } = placed;
+  const { pod, component, type, role } = placed;
   const state = podIcon(pod);
   return (
     <div
@@ -37,7 +37,7 @@ export const PodNode = memo(({ data: { placed } }: NodeProps<PodFlowNode>): Reac
         </div>
       )}
       {pod.kv && <KvBar {...pod.kv} />}
-      {type === 'frontend' && <Handle type="source" position={Position.Right} isConnectable={false} />}
+      {(type === 'frontend' || role === 'prefill') && <Handle type="source" position={Position.Right} isConnectable={false} />}
     </div>
   );
 });

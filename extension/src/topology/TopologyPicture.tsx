@@ -5,6 +5,7 @@ import type { ReactElement } from 'react';
 
 import type { GraphView } from '../protocol.ts';
 import { layoutGraphs, podSize } from './graphLayout.ts';
+import { transferText } from './podText.ts';
 import { HeadingNode, PodNode } from './PodNode.tsx';
 import type { HeadingFlowNode, PodFlowNode } from './PodNode.tsx';
 
@@ -32,24 +33,29 @@ export function TopologyPicture({ graphs }: { graphs: readonly GraphView[] }): R
       data: { graph },
       focusable: false,
     }));
-    const flow: Edge[] = layout.edges.map(({ id, source, target, requests, cachedBlocks }) => {
+    const flow: Edge[] = layout.edges.map((edge) => {
+      const { id, source, target, kind, requests, cachedBlocks, blocks } = edge;
       const busy = requests > (before.current.get(id) ?? requests);
       return {
         id,
         source,
         target,
-        className: requests === 0 ? 'dl-Edge dl-mod-idle' : busy ? 'dl-Edge dl-mod-busy' : 'dl-Edge',
+        className: ['dl-Edge', `dl-mod-${kind}`, ...(requests === 0 ? ['dl-mod-idle'] : busy ? ['dl-mod-busy'] : [])].join(' '),
         animated: busy && !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
-        ...(requests === 0 ? {} : { label: `${requests} requests` }),
-        ariaLabel: `${requests} requests, ${cachedBlocks} cached blocks`,
-        markerEnd: { type: MarkerType.ArrowClosed, color: requests === 0 ? 'var(--jp-border-color1)' : 'var(--jp-brand-color1)' },
+        ...(requests === 0 ? {} : { label: kind === 'kv' ? transferText(edge) : `${requests} requests` }),
+        data: { requests },
+        ariaLabel: kind === 'kv' ? `KV transfer: ${blocks} blocks in ${requests} requests` : `${requests} requests, ${cachedBlocks} cached blocks`,
+        markerEnd: {
+          type: MarkerType.ArrowClosed,
+          color: requests === 0 ? 'var(--jp-border-color1)' : kind === 'kv' ? 'var(--jp-accent-color1)' : 'var(--jp-brand-color1)',
+        },
         style: { strokeWidth: 1.5 + Math.min(3, Math.log2(1 + requests) / 2.5) },
       };
     });
     return { nodes: [...headings, ...pods], edges: flow, shape: layout.pods.map(({ id }) => id).join(' ') };
   }, [graphs]);
   useEffect(() => {
-    before.current = new Map(edges.map((edge) => [edge.id, Number(/^\d+/.exec(String(edge.label ?? '0'))?.[0] ?? 0)]));
+    before.current = new Map(edges.map((edge) => [edge.id, Number(edge.data?.['requests'] ?? 0)]));
   }, [edges]);
   return (
     <ReactFlow

@@ -2,7 +2,7 @@ import type { ReactElement } from 'react';
 
 import { StateIcon } from '../labs/StateIcon.tsx';
 import type { GraphView } from '../protocol.ts';
-import { podIcon, podStateText } from './podText.ts';
+import { podIcon, podStateText, transferText } from './podText.ts';
 
 /** The same facts as the picture, for screen readers and for copying. */
 export function TopologyTable({ graphs }: { graphs: readonly GraphView[] }): ReactElement {
@@ -25,6 +25,7 @@ export function TopologyTable({ graphs }: { graphs: readonly GraphView[] }): Rea
               <th scope="col">Cached blocks</th>
               <th scope="col">Blocks in use</th>
               <th scope="col">Routed here</th>
+              {graph.transfers && <th scope="col">KV read from prefill</th>}
             </tr>
           </thead>
           <tbody>
@@ -45,6 +46,7 @@ export function TopologyTable({ graphs }: { graphs: readonly GraphView[] }): Rea
                   <td>
                     {component.type === 'frontend' ? '–' : graph.edges.filter(({ to }) => to === pod.name).reduce((sum, { requests }) => sum + requests, 0)}
                   </td>
+                  {graph.transfers && <td>{component.role === 'decode' ? transferText(readBy(graph, pod.name)) : '–'}</td>}
                 </tr>
               )),
             )}
@@ -53,4 +55,9 @@ export function TopologyTable({ graphs }: { graphs: readonly GraphView[] }): Rea
       ))}
     </div>
   );
+}
+
+function readBy(graph: GraphView, pod: string): { blocks: number; bytes: number } {
+  const own = graph.transfers?.filter(({ to }) => to === pod) ?? [];
+  return { blocks: own.reduce((sum, { blocks }) => sum + blocks, 0), bytes: own.reduce((sum, { bytes }) => sum + bytes, 0) };
 }

@@ -32,6 +32,11 @@ export function TopologyView({ model }: { model: TopologyModel }): ReactElement 
         </span>
         <div className="dl-Topology-legend" aria-hidden="true">
           <span className="dl-Kv-cached" /> cached blocks <span className="dl-Kv-used" /> blocks in use
+          {graphs.some(({ transfers }) => transfers) && (
+            <>
+              <span className="dl-Kv-moved" /> KV transfer
+            </>
+          )}
         </div>
         <button className="dl-Button" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           {asTable ? 'Show as picture' : 'Show as table'}

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 
 import { topologyFixture } from '../../../test/support/courseFixture.ts';
 import { layoutGraphs, podSize } from './graphLayout.ts';
+import { transferText } from './podText.ts';
 
 const [graph] = topologyFixture().graphs;
 
@@ -16,6 +17,26 @@ test('frontends stand left of workers and no two pods overlap', () => {
   for (const [i, a] of pods.entries()) {
     for (const b of pods.slice(i + 1)) expect(Math.abs(a.x - b.x) >= podSize.width || Math.abs(a.y - b.y) >= podSize.height).toBe(true);
   }
+});
+
+test('prefill pods stand between frontends and decode pods, joined to these by what was read', () => {
+  const [frontend, worker] = graph!.components;
+  const prefill = { ...worker!, name: 'VllmPrefillWorker', role: 'prefill' as const, pods: [{ ...worker!.pods[0]!, name: 'prefill-0' }] };
+  const decode = { ...worker!, role: 'decode' as const, pods: worker!.pods.slice(0, 2) };
+  const transfers = [{ from: 'prefill-0', to: decode.pods[0]!.name, requests: 2, blocks: 12, bytes: 4_423_680 }];
+  const { pods, edges } = layoutGraphs([{ ...graph!, components: [frontend!, decode, prefill], transfers }]);
+  const [left, middle, right] = [
+    pods.find(({ type }) => type === 'frontend')!,
+    pods.find(({ role }) => role === 'prefill')!,
+    pods.find(({ role }) => role === 'decode')!,
+  ];
+  expect(middle.x).toBeGreaterThan(left.x + podSize.width);
+  expect(right.x).toBeGreaterThan(middle.x + podSize.width);
+  expect(edges.filter(({ kind }) => kind === 'kv').map(({ blocks, bytes }) => ({ blocks, bytes }))).toEqual([
+    { blocks: 12, bytes: 4_423_680 },
+    { blocks: 0, bytes: 0 },
+  ]);
+  expect(transferText(transfers[0]!)).toBe('12 blocks · 4.4 MB');
 });
 
 test('places do not depend on traffic', () => {

@@ -11,6 +11,7 @@ export interface PlacedPod {
   graph: string;
   component: string;
   type: string;
+  role?: 'prefill' | 'decode';
   pod: PodView;
   x: number;
   y: number;
@@ -27,8 +28,12 @@ export interface PlacedEdge {
   id: string;
   source: string;
   target: string;
+  /** Requests routed, or KV blocks read by the target from the source. */
+  kind: 'requests' | 'kv';
   requests: number;
   cachedBlocks: number;
+  blocks: number;
+  bytes: number;
 }
 
 export interface GraphLayout {
@@ -38,8 +43,8 @@ export interface GraphLayout {
 }
 
 /**
- * Places graphs one below the other: frontends left, workers right. A frontend is joined to every worker, also before
- * the first request, so that the picture does not jump when traffic starts.
+ * Places graphs one below the other: frontends left, workers right, prefill before decode. A frontend is joined to every worker and a prefill pod to
+ * every decode pod, also before the first request, so that the picture does not jump when traffic starts.
  */
 export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
   const result: GraphLayout = { pods: [], headings: [], edges: [] };
@@ -55,7 +60,8 @@ export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
     const inOrder = placesInOrder(pods.map(({ id }) => drawing.node(id)));
     const placed = pods.map(({ id, component, pod }, i) => {
       const { x, y } = inOrder[i]!;
-      return { id, graph: prefix, component: component.name, type: component.type, pod, x: x - podSize.width / 2, y: y - podSize.height / 2 };
+      const { name, type, role } = component;
+      return { id, graph: prefix, component: name, type, ...(role && { role }), pod, x: x - podSize.width / 2, y: y - podSize.height / 2 };
     });
     const [minX, minY] = [Math.min(0, ...placed.map(({ x }) => x)), Math.min(...placed.map(({ y }) => y))];
     result.headings.push({ id: `heading ${prefix}`, graph, x: minX, y: top });
@@ -79,12 +85,34 @@ function placesInOrder(places: readonly { x: number; y: number }[]): { x: number
 }
 
 function edgesOf(graph: GraphView, prefix: string): PlacedEdge[] {
-  const podsOf = (isFrontend: boolean): PodView[] => graph.components.filter(({ type }) => (type === 'frontend') === isFrontend).flatMap(({ pods }) => pods);
-  return podsOf(true).flatMap((from) =>
-    podsOf(false).map((to) => {
+  const podsOf = (wanted: (component: GraphView['components'][number]) => boolean): PodView[] => graph.components.filter(wanted).flatMap(({ pods }) => pods);
+  const between = (
+    sources: PodView[],
+    targets: PodView[],
+    fields: (from: PodView, to: PodView) => Omit<PlacedEdge, 'id' | 'source' | 'target'>,
+  ): PlacedEdge[] =>
+    sources.flatMap((from) =>
+      targets.map((to) => {
+        const [source, target] = [`${prefix}/${from.name}`, `${prefix}/${to.name}`];
+        return { id: `${source} → ${target}`, source, target, ...fields(from, to) };
+      }),
+    );
+  const isFrontend = ({ type }: GraphView['components'][number]): boolean => type === 'frontend';
+  const requests = between(
+    podsOf(isFrontend),
+    podsOf((component) => !isFrontend(component)),
+    (from, to) => {
       const edge = graph.edges.find((candidate) => candidate.from === from.name && candidate.to === to.name);
-      const [source, target] = [`${prefix}/${from.name}`, `${prefix}/${to.name}`];
-      return { id: `${source} → ${target}`, source, target, requests: edge?.requests ?? 0, cachedBlocks: edge?.cachedBlocks ?? 0 };
-    }),
+      return { kind: 'requests', requests: edge?.requests ?? 0, cachedBlocks: edge?.cachedBlocks ?? 0, blocks: 0, bytes: 0 };
+    },
   );
+  const transfers = between(
+    podsOf(({ role }) => role === 'prefill'),
+    podsOf(({ role }) => role === 'decode'),
+    (from, to) => {
+      const edge = graph.transfers?.find((candidate) => candidate.from === from.name && candidate.to === to.name);
+      return { kind: 'kv', requests: edge?.requests ?? 0, cachedBlocks: 0, blocks: edge?.blocks ?? 0, bytes: edge?.bytes ?? 0 };
+    },
+  );
+  return [...requests, ...transfers];
 }

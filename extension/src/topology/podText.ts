@@ -19,3 +19,9 @@ export function shortPodName(name: string): string {
   const parts = name.split('-');
   return parts.length > 3 ? `…${parts.slice(-2).join('-')}` : name;
 }
+
+/** `12 blocks · 4.4 MB`: KV that went from a prefill to a decode pod. */
+export function transferText({ blocks, bytes }: { blocks: number; bytes: number }): string {
+  const megabytes = bytes / 1e6;
+  return `${blocks} blocks · ${megabytes < 10 ? megabytes.toFixed(1) : Math.round(megabytes)} MB`;
+}

@@ -19,7 +19,7 @@ const standalone: Palette = {
 
 const box = { width: 290, height: 62, gapX: 120, gapY: 18, margin: 14, title: 28 };
 
-/** Graphs as boxes: frontends left, everything they route to on the right, with requests on the edges. */
+/** Graphs as boxes: frontends left, everything they route to on the right, prefill before decode; requests and KV transfers on the edges. */
 export function topologyPicture(snapshot: TopologySnapshot): Picture {
   const pods = snapshot.graphs.flatMap((g) =>
     g.components.flatMap((c) =>
@@ -40,12 +40,17 @@ export function topologyPicture(snapshot: TopologySnapshot): Picture {
 }
 
 function drawGraph(graph: GraphView, palette: Palette): Markup {
-  const columns = [graph.components.filter((c) => c.type === 'frontend'), graph.components.filter((c) => c.type !== 'frontend')].map((components) =>
-    components.flatMap((c) => c.pods.map((pod) => ({ pod, component: c.name }))),
-  );
+  const isPrefill = (c: GraphView['components'][number]): boolean => c.role === 'prefill';
+  const columns = [
+    graph.components.filter((c) => c.type === 'frontend'),
+    graph.components.filter(isPrefill),
+    graph.components.filter((c) => c.type !== 'frontend' && !isPrefill(c)),
+  ]
+    .map((components) => components.flatMap((c) => c.pods.map((pod) => ({ pod, component: c.name }))))
+    .filter((pods, i) => i !== 1 || pods.length > 0);
   const tallest = Math.max(1, ...columns.map((column) => column.length));
   const height = box.title + tallest * (box.height + box.gapY) + box.margin;
-  const width = 2 * box.margin + 2 * box.width + box.gapX;
+  const width = 2 * box.margin + columns.length * box.width + (columns.length - 1) * box.gapX;
   const places = new Map<string, { x: number; y: number }>();
   columns.forEach((column, i) => {
     const indent = ((tallest - column.length) * (box.height + box.gapY)) / 2;
@@ -66,12 +71,18 @@ function drawGraph(graph: GraphView, palette: Palette): Markup {
     font-size="12"
   >
     <text x="${box.margin}" y="18" font-weight="600" fill="${palette.text}">${state}</text>
-    ${graph.edges.map((edge) => drawEdge(edge, places, palette))}
+    ${graph.edges.map((edge) => drawEdge(edge, `${edge.requests} requests`, places, palette))}
+    ${graph.transfers?.map((edge) => drawEdge(edge, `${edge.blocks} blocks, ${(edge.bytes / 1e6).toFixed(1)} MB of KV`, places, palette))}
     ${columns.flat().map(({ pod, component }) => drawPod(pod, component, places.get(pod.name)!, palette))}
   </svg>`;
 }
 
-function drawEdge(edge: GraphView['edges'][number], places: Map<string, { x: number; y: number }>, palette: Palette): Markup | undefined {
+function drawEdge(
+  edge: { from: string; to: string; requests: number },
+  label: string,
+  places: Map<string, { x: number; y: number }>,
+  palette: Palette,
+): Markup | undefined {
   const from = places.get(edge.from);
   const to = places.get(edge.to);
   if (!from || !to) return undefined;
@@ -83,7 +94,7 @@ function drawEdge(edge: GraphView['edges'][number], places: Map<string, { x: num
       stroke="${palette.accent}"
       stroke-width="${1 + Math.min(4, Math.log2(1 + edge.requests) / 2)}"
     />
-    <text x="${x2 - 8}" y="${y2 - 6}" text-anchor="end" fill="${palette.quiet}">${edge.requests} requests</text>`;
+    <text x="${x2 - 8}" y="${y2 - 6}" text-anchor="end" fill="${palette.quiet}">${label}</text>`;
 }
 
 function drawPod(pod: PodView, component: string, at: { x: number; y: number }, palette: Palette): Markup {
