@@ -138,7 +138,7 @@ describe(`${count} random prompts`, () => {
     const made = await answers(graph.frontend);
     expect(different(made), `seed ${seed}`).toEqual([]);
     const states = await poolsEmpty(graph.workers);
-    const faults = states.flatMap(({ disaggregation }) => disaggregation.faults ?? []);
+    const faults = states.flatMap(({ disaggregation }) => disaggregation.faults.taken_effect);
     expect(faults.length, 'no fault took effect').toBeGreaterThan(0);
     const served = await paths(graph.frontend, made);
     const failed = made.filter(({ error }) => error !== undefined);

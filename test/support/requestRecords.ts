@@ -25,7 +25,7 @@ export interface WorkerState {
     addresses: string[];
     grants: { open: number; expired: number; released: number };
     held_blocks: number;
-    faults?: { kind: string; side: string; atByte: number }[];
+    faults: { planned: number; taken_effect: { kind: string; side: string; atByte: number }[] };
   };
 }
 

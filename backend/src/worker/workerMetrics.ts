@@ -78,8 +78,8 @@ export class WorkerMetrics {
     );
     metrics.counterFrom(
       'dynamo_labs_prompt_tokens_computed_total',
-      'Prompt tokens that went through the model',
-      stat((s) => s.computedTokens),
+      'Prompt tokens that went through the model here: neither cached nor read from a prefill worker',
+      stat((s) => s.promptTokens - s.cachedTokens - s.transferredTokens),
     );
     metrics.counterFrom(
       'vllm:num_preemptions_total',
