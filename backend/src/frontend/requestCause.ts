@@ -10,10 +10,10 @@ export function causeOf(error: unknown): RequestCause {
   if (error instanceof WorkerLostError) return causeOf(error.cause);
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof RouterError) return { plane: 'router', code: error.code, message };
-  if (error instanceof RemoteError) return { plane: ofHandler(error.remoteCode), code: error.remoteCode, message };
+  if (error instanceof RemoteError) return workerCause(ofHandler(error.remoteCode), error.remoteCode, error);
   if (error instanceof RequestRefusedError) {
     const plane = error.reason.startsWith('KV_') ? 'kv_transfer' : refusedByEngine.has(error.reason) ? 'engine' : 'request';
-    return { plane, code: error.reason, message };
+    return workerCause(plane, error.reason, error);
   }
   if (error instanceof RequestPlaneError) return { plane: 'request', code: error.code, message };
   const { code, cause } = (error ?? {}) as { code?: unknown; cause?: unknown };
@@ -21,6 +21,13 @@ export function causeOf(error: unknown): RequestCause {
   if (cause instanceof RequestPlaneError || cause instanceof RouterError || cause instanceof DisaggregationError || cause instanceof WorkerLostError)
     return causeOf(cause);
   return { plane: 'engine', code: typeof code === 'string' ? code : 'INTERNAL', message };
+}
+
+/** What a worker said came over the request plane, which had no part in it: its name would mislead. */
+function workerCause(plane: RequestCause['plane'], code: string, { message, plane: carrier, address }: RequestPlaneError): RequestCause {
+  const carried = `request plane (${carrier}) ${address}: `;
+  const own = plane !== 'request' && message.startsWith(carried);
+  return { plane, code, message: own ? `worker ${address}: ${message.slice(carried.length)}` : message };
 }
 
 /** What failed was reading KV blocks: the prompt itself can still be computed elsewhere. */
