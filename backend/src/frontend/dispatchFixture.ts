@@ -8,7 +8,8 @@ import { RequestRecordStore } from './requestRecordStore.ts';
 import type { ServedModel } from './servedModel.ts';
 
 export function prefillInstanceOf(id: number, card: Partial<ModelDeploymentCard> = {}): Instance {
-  return { ...instanceOf(id, { model_type: 'prefill', ...card }), component: 'prefill' };
+  const instance = instanceOf(id, { model_type: 'prefill', ...card });
+  return { ...instance, component: 'prefill', endpoints: { ...instance.endpoints, release_kv_blocks: { tcp: `worker-${id}` } } };
 }
 
 export type FakeWorker = (request: PreprocessedRequest, call: RequestCall) => AsyncIterable<EngineOutput>;
@@ -78,7 +79,16 @@ export interface DispatchRoomOptions extends Partial<Omit<DispatcherOptions, 're
 /** For tests: a dispatcher before workers that are functions. */
 export async function dispatchRoom(options: DispatchRoomOptions = {}) {
   const { prefill = [11], decode = [1, 2], router = { mode: 'kv' }, card = {}, worker = ordinary, ...dispatcherOptions } = options;
-  const requests = new FunctionPlane((call) => worker(Number(call.address.replace('worker-', '')), call.payload as PreprocessedRequest, call));
+  const released: unknown[] = [];
+  async function* release(payload: unknown): AsyncIterable<unknown> {
+    released.push(payload);
+    yield { released: true };
+  }
+  const requests = new FunctionPlane((call) =>
+    call.endpoint === 'release_kv_blocks'
+      ? release(call.payload)
+      : worker(Number(call.address.replace('worker-', '')), call.payload as PreprocessedRequest, call),
+  );
   const { logger, lines } = recordingLogger();
   const models = new ModelManager({ router, blockSize: undefined, eventPlane: undefined, requests, logger, loadCodec: async () => characterCodec });
   for (const id of decode) models.added(instanceOf(id, card));
@@ -98,11 +108,11 @@ export async function dispatchRoom(options: DispatchRoomOptions = {}) {
     return { outputs, record: tracker.record };
   };
   /** Workers asked so far, in order. */
-  const asked = (): number[] => requests.calls.map(({ address }) => Number(address.replace('worker-', '')));
+  const asked = (): number[] => requests.calls.filter(({ endpoint }) => endpoint === 'generate').map(({ address }) => Number(address.replace('worker-', '')));
   /** Requests that the routers believe are running. */
   const running = (): number =>
     [model, model.prefill].reduce((sum, pool) => sum + (pool?.router.loads().reduce((all, { activeRequests }) => all + activeRequests, 0) ?? 0), 0);
-  return { dispatch, dispatcher, models, model, metrics, records, requests, asked, running, lines };
+  return { dispatch, dispatcher, models, model, metrics, records, requests, asked, running, released, lines };
 }
 
 export function promptOf(length: number): number[] {

@@ -104,9 +104,9 @@ describe('Migration', () => {
     expect(seeds[0]).toBeGreaterThanOrEqual(0);
     expect(seeds[1]).toBe(seeds[0]);
     await dispatch({ request: { ...requestOf(promptOf(40)), sampling_options: { temperature: 1, seed: 7 } } });
-    expect((requests.calls.at(-1)?.payload as PreprocessedRequest).sampling_options.seed).toBe(7);
+    expect((requests.calls.at(-1)!.payload as PreprocessedRequest).sampling_options.seed).toBe(7);
     await dispatch();
-    expect((requests.calls.at(-1)?.payload as PreprocessedRequest).sampling_options.seed).toBeUndefined();
+    expect((requests.calls.at(-1)!.payload as PreprocessedRequest).sampling_options.seed).toBeUndefined();
   });
 
   it('a worker lost after its last token has given all', async () => {

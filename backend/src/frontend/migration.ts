@@ -108,6 +108,6 @@ function replay(request: PreprocessedRequest, given: readonly number[]): Preproc
 }
 
 /** The account of a replayed prompt is in the record; the answer's usage is about the prompt that was sent. */
-function withoutPrompt({ prompt: _, ...output }: EngineOutput): EngineOutput {
+function withoutPrompt({ prompt: _prompt, ...output }: EngineOutput): EngineOutput {
   return output;
 }

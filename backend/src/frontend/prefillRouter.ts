@@ -131,9 +131,7 @@ export class PrefillRouter implements Operator {
   async *#handOff(dispatch: Dispatch, prefilled: PrefillResult): AsyncIterableIterator<EngineOutput> {
     const { model, request, tracker, pin } = dispatch;
     const { workers } = this.#options;
-    // Cancelled during prefill: no decode is started.
-    dispatch.signal.throwIfAborted();
-    const decision = await workers.route(model, dispatch, { ...handoffChoice, pin });
+    const decision = await this.#handoffPlace(dispatch, prefilled);
     tracker.takes('disaggregated', `prompt by worker ${prefilled.disaggregated_params.worker_id}, answer by worker ${decision.chosen.worker_id}`);
     let given = 0;
     try {
@@ -143,10 +141,33 @@ export class PrefillRouter implements Operator {
         yield output;
       }
     } catch (error) {
+      if (error instanceof WorkerLostError) this.#release(dispatch, prefilled);
       if (given > 0 || error instanceof WorkerLostError || !isKvTransferFailure(error)) throw error;
       this.#fail(dispatch, 'HANDOFF_FAILED', error);
       yield* this.#decode(dispatch, await workers.route(model, dispatch, { pin }));
     }
+  }
+
+  async #handoffPlace(dispatch: Dispatch, prefilled: PrefillResult): Promise<RoutingDecision> {
+    try {
+      // Cancelled during prefill: no decode is started.
+      dispatch.signal.throwIfAborted();
+      return await this.#options.workers.route(dispatch.model, dispatch, { ...handoffChoice, pin: dispatch.pin });
+    } catch (error) {
+      this.#release(dispatch, prefilled);
+      throw error;
+    }
+  }
+
+  /** No decode worker will read these blocks: they need not wait for the end of their lease. */
+  #release({ model, request }: Dispatch, { disaggregated_params: { worker_id, kv_transfer_params } }: PrefillResult): void {
+    const { remote_request_id } = kv_transfer_params;
+    const worker = model.prefill?.workers.get(BigInt(worker_id));
+    if (worker === undefined || remote_request_id === undefined) return;
+    this.#options.workers.releaseKvBlocks(worker, remote_request_id).catch((error: unknown) => {
+      const left = `worker ${worker_id} keeps the KV blocks of ${remote_request_id} until their lease ends`;
+      this.#options.logger.warn(`${left}: ${(error as Error).message}`, { request_id: request.request_id });
+    });
   }
 
   async *#decode(dispatch: Dispatch, decision: RoutingDecision): AsyncIterableIterator<EngineOutput> {

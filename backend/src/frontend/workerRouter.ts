@@ -1,6 +1,6 @@
 import type { EngineOutput, PreprocessedRequest, RoutingDecision } from '../protocol/index.ts';
 import type { RouteRequest } from '../router/index.ts';
-import { ConnectFailedError, ConnectionLostError, endpointNames, type RequestPlaneClient } from '../runtime/index.ts';
+import { ConnectFailedError, ConnectionLostError, endpointNames, type Instance, type RequestPlaneClient } from '../runtime/index.ts';
 import { ActiveRequest } from './activeRequest.ts';
 import type { Dispatch, WorkerPin } from './dispatch.ts';
 import type { FrontendMetrics } from './frontendMetrics.ts';
@@ -12,6 +12,7 @@ export type RouteChoice = Pick<RouteRequest, 'overrides' | 'trackActiveBlocks' |
 
 /** After a failed connection a worker is passed over for so long, if there are others. */
 const avoidMs = 5_000;
+const releaseMs = 5_000;
 
 /** Chooses a worker of a pool, sends it a request, and tells the pool's router what becomes of it. */
 export class WorkerRouter {
@@ -58,6 +59,16 @@ export class WorkerRouter {
       // Also when the consumer leaves the loop: it has enough (a stop string), or its client is gone.
       active.end(signal.aborted ? 'cancelled' : 'ok');
     }
+  }
+
+  /** Tells a prefill worker that nobody will read the blocks it keeps. Rejects with `RequestPlaneError`. */
+  async releaseKvBlocks(worker: Instance, remoteRequestId: string): Promise<void> {
+    const endpoint = endpointNames.releaseKvBlocks;
+    const address = worker.endpoints[endpoint]?.tcp;
+    if (address === undefined) return;
+    const payload = { remote_request_id: remoteRequestId };
+    const answer = this.#requests.call({ address, endpoint, requestId: `release-${remoteRequestId}`, payload, deadlineMs: releaseMs });
+    for await (const _ of answer);
   }
 
   /** Whether another worker of the pool may do what these could not. */
