@@ -97,6 +97,7 @@ class Engine implements LlmEngine {
     try {
       entry = this.#accept(request);
     } catch (error) {
+      this.#options.connector?.abandon(request);
       if (!(error instanceof EngineError)) throw error;
       yield { token_ids: [], finish_reason: 'error', error: { code: error.code, message: error.message } };
       return;
@@ -204,10 +205,8 @@ class Engine implements LlmEngine {
     try {
       while (!this.#closed) {
         await Promise.resolve(); // requests that arrive in one turn share the step
-        for (const entry of [...this.#requests.values()]) {
-          const { cancelled, state } = entry.sequence;
-          if (cancelled && state !== 'waiting_for_remote_kvs') this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
-        }
+        for (const entry of [...this.#requests.values()])
+          if (entry.sequence.cancelled && entry.sequence.state !== 'waiting_for_remote_kvs') this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
         for (const resolve of this.#clears.splice(0)) resolve(this.#blocks.clear());
         const slices = this.#scheduler.schedule();
         if (slices.length === 0) return;
@@ -287,8 +286,10 @@ class Engine implements LlmEngine {
   }
 
   #finish(entry: Request, last: EngineOutput): void {
-    this.#requests.delete(entry.sequence);
-    this.#scheduler.finish(entry.sequence);
+    const { sequence } = entry;
+    if (sequence.remoteTokens !== undefined && sequence.state === 'waiting') this.#options.connector?.abandon(sequence.request);
+    this.#requests.delete(sequence);
+    this.#scheduler.finish(sequence);
     entry.output.push(last);
     entry.output.end();
   }

@@ -29,11 +29,13 @@ export function generateEndpoint(options: GenerateEndpointOptions): RequestHandl
     const logRequests = options.logRequests && !own;
     const length = asked.token_ids.length;
     if (length >= maxModelLen) {
+      connector?.abandon(asked);
       const message = `The decoder prompt (length ${length}) is longer than the maximum model length of ${maxModelLen}.`;
       throw new HandlerError('PROMPT_TOO_LONG', message, { refused: true });
     }
     const unfit = connector?.incompatibility(asked);
     if (unfit !== undefined) {
+      connector?.abandon(asked);
       logger.error(`KV transfer refused before anything was read: ${unfit}`, { request_id: requestId });
       throw new HandlerError('KV_INCOMPATIBLE', unfit, { refused: true });
     }

@@ -34,26 +34,24 @@ export class KvReader {
     const account = emptyAccount(load, this.#pool.blockBytes);
     // A prompt of one token: nothing was computed before it.
     if (params.grant === undefined) return { outcome: 'loaded', account };
-    let grant: Grant | undefined;
     try {
-      grant = parseGrant(params.grant);
-      const report = await this.#read(grant, load, signal);
+      const report = await this.#read(parseGrant(params.grant), load, signal);
       return {
         outcome: 'loaded',
         account: { ...account, ...measures(report, begin), bytes: report.bytesDone, blocks: load.blocks.length, tokens: load.tokens },
       };
     } catch (cause) {
-      if (grant !== undefined) this.release(grant);
+      this.release(params.grant);
       return this.#failed(cause as Error, account, load, begin, signal.aborted);
     }
   }
 
   /** Tells the owner that nobody here needs the blocks. */
-  release(grant: Grant): void {
+  release(grant: unknown): void {
     try {
-      this.#agent.read(grant, this.#pool, [], { only: [], deadlineMs: releaseMs }).done.catch(() => {});
+      this.#agent.read(parseGrant(grant), this.#pool, [], { only: [], deadlineMs: releaseMs }).done.catch(() => {});
     } catch {
-      // Its lease ends it.
+      // Not a grant, or nobody to tell: a lease ends by itself.
     }
   }
 

@@ -84,6 +84,11 @@ export class NixlConnector implements KvConnector, Disposable {
     return this.#open.reader.load(remoteParams(load.request) ?? {}, load, signal);
   }
 
+  abandon(request: PreprocessedRequest): void {
+    const grant = remoteParams(request)?.grant;
+    if (grant !== undefined) this.#open.reader.release(grant);
+  }
+
   requestFinished(request: PreprocessedRequest, held: HeldPrompt): DisaggregatedParams {
     const { agent, granted, compatibility } = this.#open;
     const params: KvTransferParams = {
@@ -114,6 +119,11 @@ export class NixlConnector implements KvConnector, Disposable {
   /** No decode worker will come for this prompt. False where it is not held. */
   cancel(remoteRequestId: string): boolean {
     return this.#registered?.granted.cancel(remoteRequestId) ?? false;
+  }
+
+  /** Planned faults that have taken effect. */
+  get faultEffects(): number {
+    return this.#registered?.agent.faultReports().length ?? 0;
   }
 
   /** For `/engine/state`. */
