@@ -81,3 +81,126 @@ describe('prefill here, decode there', () => {
     await empty(prefill, decode);
   });
 });
+
+describe('leases', () => {
+  test('blocks of an expired lease are never read: a typed error, in the words of the seeds, and both pools empty', async () => {
+    const prefill = await worker('prefill', { settings: { leaseMs: 40 } });
+    const decode = await worker('decode');
+    const request = promptRequest(someTokens(100), { request_id: 'late' });
+    const [first] = await answerOf(prefill, prefillRequest(request));
+    await empty(prefill);
+    expect(prefill.log.join('')).toContain('Releasing expired KV blocks for request late which were retrieved by 0 decode worker(s) within 0.04 seconds.');
+    const outputs = await answerOf(decode, decodeRequest(request, first!));
+    expect(outputs).toMatchObject([
+      { token_ids: [], finish_reason: 'error', error: { code: 'KV_TRANSFER_FAILED' }, kv_transfer: { status: 'failed', error: { code: 'EXPIRED' } } },
+    ]);
+    expect(outputs[0]!.error!.message).toMatch(/KV transfer from \d+-prefill over \w+ failed in phase \w+ after 0 of \d+ bytes: EXPIRED/);
+    await empty(decode);
+    expect(prefill.connector.state(0)).toMatchObject({ grants: { open: 0, expired: 1, released: 0 } });
+  });
+
+  test('with the policy recompute the decode worker computes the prompt itself, and says so', async () => {
+    const prefill = await worker('prefill', { settings: { leaseMs: 40 } });
+    const [decode, alone] = [await worker('decode', { recompute: true }), await worker('decode')];
+    const request = promptRequest(someTokens(100));
+    const [first] = await answerOf(prefill, prefillRequest(request));
+    await empty(prefill);
+    const outputs = await answerOf(decode, decodeRequest(request, first!));
+    expect(drawn(outputs)).toEqual(drawn(await answerOf(alone, request)));
+    expect(outputs[0]).toMatchObject({
+      prompt: { transferred_tokens: 0, computed_tokens: 100 },
+      kv_transfer: { status: 'failed', bytes: 0, error: { code: 'EXPIRED' } },
+    });
+    await empty(decode);
+  });
+
+  test('held blocks are never written: others wait for room, are preempted and evicted around them, and go on when they are released', async () => {
+    const prefill = await worker('prefill', { blocks: 16 });
+    const decode = await worker('decode', { blocks: 64 });
+    const held = promptRequest(someTokens(150, 21));
+    const [first] = await answerOf(prefill, prefillRequest(held));
+    const blocks = first!.disaggregated_params!.kv_transfer_params.remote_block_ids!;
+    expect(blocks).toHaveLength(10);
+    const bytesOf = (): Buffer[] =>
+      blocks.map((id) => Buffer.from(new Uint8Array(prefill.engine.kvPool, id * prefill.engine.model.kvBytesPerBlock, prefill.engine.model.kvBytesPerBlock)));
+    const before = bytesOf();
+    for (let i = 0; i < 8; i++) await answerOf(prefill, promptRequest(someTokens(60, 30 + i)));
+    await Promise.all([40, 41, 42].map((seed) => answerOf(prefill, promptRequest(someTokens(50, seed)))));
+    // 10 of 16 blocks are held: this one needs 9.
+    const waiting = answerOf(prefill, promptRequest(someTokens(140, 50), { max_tokens: 1 }));
+    const stats = () => prefill.engine.stats();
+    await vi.waitFor(() => expect(stats().waiting).toBe(1));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(stats()).toMatchObject({ waiting: 1, running: 0, heldBlocks: 10 });
+    expect(Buffer.concat(bytesOf()).equals(Buffer.concat(before))).toBe(true);
+    const outputs = await answerOf(decode, decodeRequest(held, first!));
+    expect(outputs[0]).toMatchObject({ kv_transfer: { status: 'ok', blocks: 10 } });
+    expect((await waiting).at(-1)).toMatchObject({ finish_reason: 'length' });
+    await empty(prefill, decode);
+  });
+
+  test('two prompts that begin alike hold their common blocks together; the first release does not take them from the second', async () => {
+    const [prefill, decode] = [await worker('prefill'), await worker('decode')];
+    const [a, b] = [promptRequest(someTokens(97), { request_id: 'a' }), promptRequest([...someTokens(96), 5, 6, 7], { request_id: 'b' })];
+    const [firstA] = await answerOf(prefill, prefillRequest(a));
+    const [firstB] = await answerOf(prefill, prefillRequest(b));
+    expect(prefill.engine.stats().heldBlocks).toBe(7);
+    expect(prefill.connector.cancel('a')).toBe(true);
+    expect(prefill.connector.cancel('a')).toBe(false);
+    expect(prefill.engine.stats().heldBlocks).toBe(7);
+    for (let i = 0; i < 10; i++) await answerOf(prefill, promptRequest(someTokens(200, 60 + i)));
+    expect((await answerOf(decode, decodeRequest(b, firstB!)))[0]).toMatchObject({ kv_transfer: { status: 'ok', blocks: 7 } });
+    // Its blocks are cached here by now: there is nothing that could not be read any more.
+    expect((await answerOf(decode, decodeRequest(a, firstA!)))[0]).toMatchObject({ kv_transfer: { status: 'ok', transport: 'none', blocks: 0, bytes: 0 } });
+    await empty(prefill, decode);
+  });
+
+  test('a client that leaves during the read gets its blocks freed only when nothing is written to them any more', async () => {
+    const stall = { enable: true as const, seed: 1, plan: [{ kind: 'stall' as const, side: 'read' as const, afterBytes: 40_000, ms: 60_000 }] };
+    const prefill = await worker('prefill');
+    const decode = await worker('decode', { settings: { transports: ['tcp'], faults: stall } });
+    const request = promptRequest(someTokens(200));
+    const [first] = await answerOf(prefill, prefillRequest(request));
+    const stop = new AbortController();
+    const answer = answerOf(decode, decodeRequest(request, first!), stop.signal);
+    await vi.waitFor(() => expect(decode.connector.faultEffects).toBe(1));
+    expect(decode.engine.stats()).toMatchObject({ waitingForRemoteKvs: 1, usedBlocks: 13 });
+    // Others are served meanwhile.
+    expect(await answerOf(decode, promptRequest(someTokens(40, 9)))).toHaveLength(6);
+    stop.abort();
+    expect((await answer).at(-1)).toMatchObject({ finish_reason: 'cancelled' });
+    await empty(prefill, decode);
+  });
+
+  test('a read has its own deadline', async () => {
+    const stall = { enable: true as const, seed: 1, plan: [{ kind: 'stall' as const, side: 'read' as const, afterBytes: 0, ms: 60_000 }] };
+    const prefill = await worker('prefill');
+    const decode = await worker('decode', { settings: { transports: ['tcp'], faults: stall, readMs: 100 } });
+    const outputs = await disaggregated(prefill, decode, promptRequest(someTokens(200)));
+    expect(outputs).toMatchObject([{ error: { code: 'KV_TRANSFER_FAILED' }, kv_transfer: { error: { code: 'DEADLINE' } } }]);
+    await empty(prefill, decode);
+  });
+});
+
+test('blocks of another shape or model are refused before anything is read, with both values', async () => {
+  const other = temporaryTinyModel({ architecture: 'qwen3' });
+  try {
+    const [prefill, small, foreign] = [
+      await worker('prefill'),
+      await worker('decode', { blockTokens: 8 }),
+      await testWorker('decode', { modelDir: other.dir }),
+    ];
+    open.push(foreign);
+    const request = promptRequest(someTokens(100));
+    const [first] = await answerOf(prefill, prefillRequest(request));
+    const asked = decodeRequest(request, first!);
+    expect(prefill.connector.incompatibility(asked)).toBeUndefined();
+    expect(small.connector.incompatibility(asked)).toMatch(/block_size is 16 there and 8 here; block_bytes is \d+ there and \d+ here/);
+    expect(foreign.connector.incompatibility(asked)).toMatch(/model is \w+ there and \w+ here/);
+    const params = asked.prefill_result!.disaggregated_params.kv_transfer_params;
+    params.remote_num_tokens = 100;
+    expect(prefill.connector.incompatibility(asked)).toContain('computed 100 tokens');
+  } finally {
+    other[Symbol.dispose]();
+  }
+});
