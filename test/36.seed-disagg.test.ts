@@ -119,7 +119,7 @@ describe('seed 004: vllm-disagg', { timeout: 5 * minutes }, () => {
     const patch = '{"spec":{"services":{"VllmPrefillWorker":{"replicas":2}}}}';
     const asInTheSeed = await stack.kubectl(['patch', 'dynamographdeployment', 'vllm-disagg', '-n', namespace, '-p', patch]);
     expect(asInTheSeed.code).not.toBe(0);
-    expect(asInTheSeed.stderr).toMatch(/strategic merge patch is not supported|UnsupportedMediaType/i);
+    expect(asInTheSeed.stderr).toMatch(/strategic-merge-patch\+json is not supported/);
     const client = await open();
     const records = await underLoad(client, async () => {
       await kubectl('patch', 'dynamographdeployment', 'vllm-disagg', '-n', namespace, '--type', 'merge', '-p', patch);

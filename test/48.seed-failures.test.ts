@@ -53,7 +53,7 @@ beforeAll(async () => {
   decodeAddress = (await workerState(decode)).request_plane.address;
   const shown = path.join(group.dir, 'shown');
   network = await RequestPlaneProxy.between(path.join(group.dir, 'kv'), shown);
-  frontend = await group.startFrontend(['--migration-limit', '0'], { DYN_FILE_KV: shown });
+  frontend = await group.startFrontend(['--migration-limit', '0', '--decode-fallback'], { DYN_FILE_KV: shown });
   await ready(frontend, { decode: 1, prefill: 1 });
 });
 afterAll(async () => {
