@@ -36,6 +36,7 @@ export class KvReader {
     if (params.grant === undefined) return { outcome: 'loaded', account };
     try {
       const report = await this.#read(parseGrant(params.grant), load, signal);
+      if (load.blocks.length === 0) return { outcome: 'loaded', account };
       return {
         outcome: 'loaded',
         account: { ...account, ...measures(report, begin), bytes: report.bytesDone, blocks: load.blocks.length, tokens: load.tokens },
