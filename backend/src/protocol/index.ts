@@ -5,3 +5,4 @@ export type * from './kvEvents.ts';
 export type * from './lab.ts';
 export type * from './requestRecord.ts';
 export type * from './tokens.ts';
+export type * from './trace.ts';

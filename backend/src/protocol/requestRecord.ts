@@ -12,6 +12,8 @@ export interface RequestRecord {
   time: string;
   /** W3C trace id, 32 hex digits: the same in every process that worked on the request. */
   trace_id?: string;
+  /** 16 hex digits: the frontend's span, under which all others of this request are. */
+  span_id?: string;
   path: ServingPath;
   /** In words: why this path. */
   reason: string;

@@ -1,3 +1,4 @@
+import type { SpanRecord } from './trace.ts';
 import type { DisaggregatedParams, KvTransferAccount, KvTransferParams, PrefillResult } from './disaggregation.ts';
 
 /** What the frontend sends to a worker: Dynamo's `PreprocessedRequest`, reduced to the fields we serve. Snake case on the wire, as Dynamo's. */
@@ -36,6 +37,8 @@ export interface EngineOutput {
   /** On the first item of a decode worker that was told to read KV blocks. */
   kv_transfer?: KvTransferAccount;
   error?: { code: string; message: string };
+  /** On the last item, when the request came with a `traceparent`: what this worker traced of it. */
+  spans?: SpanRecord[];
 }
 
 /** The worker's own account of one prompt: `prompt_tokens == cached_tokens + transferred_tokens + computed_tokens`. */
