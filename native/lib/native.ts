@@ -63,7 +63,15 @@ export interface NativeLoadOptions {
   threads: number;
   /** Instruction set; all give the same bits. Default `auto`. */
   kernels?: 'auto' | 'avx512' | 'avx2' | 'portable';
+  /** How quantised weights are multiplied. Default `float`, the reference. */
+  matmul?: NativeMatmul;
 }
+
+/**
+ * `float` widens quantised weights to f32. `int8` rounds activations to 8 bits in groups of 32 instead and sums integers: faster, slightly less exact. Each
+ * gives the same bits on every instruction set and in every batch, but not the other's: KV computed one way must not be continued the other way.
+ */
+export type NativeMatmul = 'int8' | 'float';
 
 export interface NativeSampling {
   /** 0 takes the most likely token; the lowest id among equals. */
@@ -116,6 +124,7 @@ export interface NativeModel {
     blockTokens: number;
     weightBytes: number;
     kernels: string;
+    matmul: NativeMatmul;
   };
   /** Uses the buffer (64-byte aligned, zeroed at first) as KV pool and keeps it alive; returns how many blocks it holds. */
   attachPool(pool: ArrayBuffer): number;

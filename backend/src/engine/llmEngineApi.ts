@@ -17,6 +17,11 @@ export interface LlmEngineOptions {
   enablePrefixCaching: boolean;
   /** Threads of a step. 1 unless the worker has cores of its own. */
   threads: number;
+  /**
+   * How quantised weights (GGUF Q4_1, Q8_0) are multiplied: `int8` with activations rounded to 8 bits, or `float`. Workers that exchange KV must agree; the
+   * fingerprint tells them apart. Default: DYNAMO_LABS_ENGINE_MATMUL, else `int8`.
+   */
+  matmul?: 'int8' | 'float';
   /** Prompt and answer together; default and upper bound: what the model was trained for and the pool can hold. */
   maxModelLen?: number;
   /** A new detokeniser per answer with stop strings, e.g. `() => codec.stream()`. Without it requests with stop strings are refused. */

@@ -1,4 +1,4 @@
-import { nativeAddon, type NativeModel, type NativeStepResult } from '@dynamo-labs/native';
+import { nativeAddon, type NativeMatmul, type NativeModel, type NativeStepResult } from '@dynamo-labs/native';
 import { describeModel, modelFingerprint, type ModelDescription } from './modelFiles/index.ts';
 import type { ScheduledSlice } from './scheduler.ts';
 import type { StopRule } from './stopRule.ts';
@@ -10,6 +10,8 @@ export interface ModelRunnerOptions {
   threads: number;
   /** Positions to prepare for; at most the model's context length. */
   maxModelLen?: number;
+  /** How quantised weights are multiplied. Default: the environment's DYNAMO_LABS_ENGINE_MATMUL, else `int8`. */
+  matmul?: NativeMatmul;
   /** The KV pool's memory, where the caller registers it with others; else the runner makes it. */
   pool?: (bytes: number, layout: { blockBytes: number; fingerprint: string }) => ArrayBuffer;
 }
@@ -34,6 +36,7 @@ export class ModelRunner {
   static async load(options: ModelRunnerOptions): Promise<ModelRunner> {
     const description = describeModel(options.modelDir);
     const maxModelLen = Math.min(options.maxModelLen ?? Infinity, description.contextLength, options.blocks * options.blockTokens);
+    const matmul = options.matmul ?? ((process.env['DYNAMO_LABS_ENGINE_MATMUL'] || 'int8') as NativeMatmul); // native code refuses any other word
     const addon = nativeAddon();
     const native = await addon.loadModel({
       spec: { ...description.spec, maxPosition: maxModelLen },
@@ -41,9 +44,10 @@ export class ModelRunner {
       tensors: description.tensors,
       blockTokens: options.blockTokens,
       threads: options.threads,
+      matmul,
     });
     const bytes = options.blocks * native.info.blockBytes;
-    const fingerprint = modelFingerprint(description, options.blockTokens);
+    const fingerprint = modelFingerprint(description, options.blockTokens, matmul);
     const pool = options.pool?.(bytes, { blockBytes: native.info.blockBytes, fingerprint }) ?? addon.allocatePages(bytes);
     native.attachPool(pool);
     return new ModelRunner(description, fingerprint, maxModelLen, native, pool);

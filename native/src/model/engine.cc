@@ -46,7 +46,7 @@ Engine::Engine(const LoadRequest& request, const std::atomic<bool>& cancelled) :
   };
   ModelWeights weights = loadWeights(request.spec, lookup, arena_);
   const KvLayout layout{request.spec.layers, request.spec.kv_heads, request.spec.head_dim, tokens};
-  transformer_ = std::make_unique<Transformer>(request.spec, std::move(weights), layout, kernels, request.threads);
+  transformer_ = std::make_unique<Transformer>(request.spec, std::move(weights), layout, kernels, request.threads, request.arithmetic);
 }
 
 void Engine::check(const std::vector<StepSlice>& slices, const KvPool& pool) const {

@@ -26,6 +26,7 @@ struct LoadRequest {
   std::vector<TensorSource> tensors;
   int block_tokens = 16, threads = 1;
   std::string kernels = "auto";
+  Arithmetic arithmetic = Arithmetic::Float;
 };
 
 struct StepSlice {
@@ -53,6 +54,7 @@ public:
 
   const KvLayout& layout() const { return transformer_->layout(); }
   const Kernels& kernels() const { return transformer_->kernels(); }
+  Arithmetic arithmetic() const { return transformer_->arithmetic(); }
   size_t weightBytes() const { return arena_.bytes(); }
 
 private:

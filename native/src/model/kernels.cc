@@ -26,7 +26,8 @@ const Kernels* available(const std::string& name) {
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   if (name == "avx2") return avx2 ? &avx2::kKernels : nullptr;
-  if (name == "avx512") return avx2 && __builtin_cpu_supports("avx512f") ? &avx512::kKernels : nullptr;
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vnni");
+  if (name == "avx512") return avx512 ? &avx512::kKernels : nullptr;
 #endif
   return nullptr;
 }

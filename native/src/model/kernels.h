@@ -4,6 +4,7 @@
 
 #include "kv_layout.h"
 #include "packed_matrix.h"
+#include "quantised_rows.h"
 
 namespace dynamo_labs::model {
 
@@ -19,6 +20,16 @@ struct MatmulTask {
   float* scratch; ///< kMatmulScratch floats, 64-byte aligned
 };
 constexpr size_t kMatmulScratch = 4 * 256 * kPanel;
+
+/** The same product of quantised weights (Q8_0, Q4_1) with quantised activations. */
+struct IntegerMatmulTask {
+  const PackedMatrix* weights;
+  int panel_begin, panel_end;
+  const QuantisedRows* x;
+  int rows;
+  float* y;
+  size_t y_stride;
+};
 
 /** Causal attention of some tokens of one slice over one KV head and the query heads that share it. */
 struct AttentionTask {
@@ -49,6 +60,9 @@ inline size_t attentionScratch(int rows, int positions, int head_dim) {
 struct Kernels {
   const char* name;
   void (*matmul)(const MatmulTask&);
+  /** Row `row` of a matrix of `groups` * 32 columns into its tile of QuantisedRows. */
+  void (*quantiseRow)(const float* x, int groups, QuantisedGroup* tile, int row);
+  void (*matmulInteger)(const IntegerMatmulTask&);
   void (*attention)(const AttentionTask&);
   /** Keys and values of one token (all KV heads of one layer) into slot `slot` of a block's layer, saturated to f16's finite range. */
   void (*storeKv)(const KvLayout&, uint16_t* block_layer, int slot, const float* k, const float* v);

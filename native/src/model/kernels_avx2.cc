@@ -9,5 +9,7 @@
 namespace dynamo_labs::model::avx2 {
 #include "simd_avx2.h"
 
+#include "dot_avx2.h"
+
 #include "kernel_table.h"
 } // namespace dynamo_labs::model::avx2

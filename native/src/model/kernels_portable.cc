@@ -9,5 +9,7 @@
 namespace dynamo_labs::model::portable {
 #include "simd_portable.h"
 
+#include "dot_portable.h"
+
 #include "kernel_table.h"
 } // namespace dynamo_labs::model::portable

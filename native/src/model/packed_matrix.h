@@ -26,6 +26,7 @@ struct PackedMatrix {
   uint8_t* data = nullptr;
   uint16_t* scales = nullptr;
 
+  bool quantised() const { return storage == DType::Q8_0 || storage == DType::Q4_1; }
   int panels() const { return (outputs + kPanel - 1) / kPanel; }
   /** Outputs rounded up to whole panels: the row stride a product needs. */
   int paddedOutputs() const { return panels() * kPanel; }

@@ -40,8 +40,8 @@ struct Transformer::Batch {
   int rows() const { return static_cast<int>(slice_of_row.size()); }
 };
 
-Transformer::Transformer(ModelSpec spec, ModelWeights weights, KvLayout layout, const Kernels& kernels, int threads)
-    : spec_(std::move(spec)), weights_(std::move(weights)), layout_(layout), kernels_(kernels), rope_(spec_.inverse_frequencies, spec_.max_position),
+Transformer::Transformer(ModelSpec spec, ModelWeights weights, KvLayout layout, const Kernels& kernels, int threads, Arithmetic arithmetic)
+    : spec_(std::move(spec)), weights_(std::move(weights)), layout_(layout), kernels_(kernels), arithmetic_(arithmetic), rope_(spec_.inverse_frequencies, spec_.max_position),
       pool_(threads), scratch_(static_cast<size_t>(threads)) {}
 
 const float* Transformer::forward(const std::vector<SequenceSlice>& slices, const KvPool& pool, const std::atomic<bool>& cancelled) {
@@ -147,10 +147,16 @@ const float* Transformer::project(const Batch& batch) {
 
 void Transformer::matmul(const PackedMatrix& weights, const float* x, size_t x_stride, int rows, float* y, size_t y_stride) {
   // Tiles take up to 8 panels; a job of 16 keeps them whole and gives every thread work.
-  const int panels = weights.panels(), step = pool_.threads() == 1 ? panels : 16;
-  pool_.run((panels + step - 1) / step, [&](int i, int thread) {
-    kernels_.matmul({&weights, i * step, std::min(panels, (i + 1) * step), x, x_stride, rows, y, y_stride, scratch_[thread].data()});
-  });
+  const int panels = weights.panels(), step = pool_.threads() == 1 ? panels : 16, jobs = (panels + step - 1) / step;
+  if (arithmetic_ == Arithmetic::Integer && weights.quantised()) {
+    quantised_.reserve(rows, weights.inputs);
+    eachRow(rows, [&](int row) { kernels_.quantiseRow(x + row * x_stride, quantised_.groups(), quantised_.tile(row), row); });
+    pool_.run(jobs, [&](int i, int) { kernels_.matmulInteger({&weights, i * step, std::min(panels, (i + 1) * step), &quantised_, rows, y, y_stride}); });
+  } else {
+    pool_.run(jobs, [&](int i, int thread) {
+      kernels_.matmul({&weights, i * step, std::min(panels, (i + 1) * step), x, x_stride, rows, y, y_stride, scratch_[thread].data()});
+    });
+  }
 }
 
 template <class F> void Transformer::eachRow(int rows, F body) {

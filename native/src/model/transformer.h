@@ -21,13 +21,19 @@ struct SequenceSlice {
   bool wants_logits;          ///< of the last token
 };
 
+/** How quantised weights are multiplied; others always are in f32. KV computed one way must not be continued the other way. */
+enum class Arithmetic {
+  Integer, ///< activations rounded to int8 in groups of 32, exact integer sums
+  Float    ///< weights widened to f32
+};
+
 /**
  * One forward pass over a mixed batch: a pure function of tokens, block tables and pool bytes. Knows no hashes, no requests, no sampling.
  * Thread contract: one call at a time.
  */
 class Transformer {
 public:
-  Transformer(ModelSpec spec, ModelWeights weights, KvLayout layout, const Kernels& kernels, int threads);
+  Transformer(ModelSpec spec, ModelWeights weights, KvLayout layout, const Kernels& kernels, int threads, Arithmetic arithmetic);
 
   /**
    * Writes the slices' keys and values into the pool and returns a row of `logitsStride()` floats per slice that wants logits, in their order;
@@ -39,6 +45,7 @@ public:
   const ModelSpec& spec() const { return spec_; }
   const KvLayout& layout() const { return layout_; }
   const Kernels& kernels() const { return kernels_; }
+  Arithmetic arithmetic() const { return arithmetic_; }
 
 private:
   struct Batch;
@@ -55,10 +62,12 @@ private:
   ModelWeights weights_;
   KvLayout layout_;
   const Kernels& kernels_;
+  const Arithmetic arithmetic_;
   RopeTable rope_;
   ThreadPool pool_;
   // [row][...] of the current batch: residual stream, normalised or block output, q|k|v, attention output, gate|up, logits.
   AlignedBuffer residual_, hidden_, qkv_, attended_, gate_up_, logits_;
+  QuantisedRows quantised_;            ///< what the current product multiplies
   std::vector<AlignedBuffer> scratch_; ///< per thread
 };
 

@@ -103,6 +103,7 @@ private:
     out.Set("blockTokens", engine.layout().block_tokens);
     out.Set("weightBytes", static_cast<double>(engine.weightBytes()));
     out.Set("kernels", engine.kernels().name);
+    out.Set("matmul", engine.arithmetic() == Arithmetic::Integer ? "int8" : "float");
     return out;
   }
 

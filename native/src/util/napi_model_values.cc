@@ -17,6 +17,12 @@ DType dtypeNamed(const Arguments& tensor) {
   throw ModelError("UNSUPPORTED_TYPE", tensor.string("name"), "has type " + type + " (supported: F32, F16, BF16, Q8_0, Q4_1)");
 }
 
+Arithmetic arithmeticNamed(const std::string& name) {
+  if (name == "int8") return Arithmetic::Integer;
+  if (name == "float") return Arithmetic::Float;
+  throw ModelError("UNSUPPORTED_KERNELS", "matmul", "is \"" + name + "\" (int8, float)");
+}
+
 ModelSpec readSpec(const Arguments& from) {
   ModelSpec spec;
   spec.vocab_size = from.integer("vocabSize");
@@ -62,6 +68,7 @@ LoadRequest readLoadRequest(const Arguments& from) {
   request.block_tokens = from.integer("blockTokens");
   request.threads = from.integer("threads");
   if (from.has("kernels")) request.kernels = from.string("kernels");
+  if (from.has("matmul")) request.arithmetic = arithmeticNamed(from.string("matmul"));
   return request;
 }
 

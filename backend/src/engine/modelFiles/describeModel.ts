@@ -1,3 +1,4 @@
+import type { NativeMatmul } from '@dynamo-labs/native';
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -22,13 +23,14 @@ const sampleBytes = 4096;
 
 /**
  * Tells models and KV layouts apart: workers may exchange KV blocks only where it is equal. Covers shape, tensor table, file sizes and 64 samples of each
- * file's bytes, so that it costs milliseconds; it is not a proof against tampering.
+ * file's bytes, so that it costs milliseconds; it is not a proof against tampering. The arithmetic counts where a matrix is quantised.
  */
-export function modelFingerprint(model: ModelDescription, blockTokens: number): string {
+export function modelFingerprint(model: ModelDescription, blockTokens: number, matmul: NativeMatmul): string {
   const hash = createHash('sha256');
   const { inverseFrequencies, ...shape } = model.spec;
   hash.update(JSON.stringify({ layout: 'k-transposed-f16', blockTokens, shape, inverseFrequencies: [...inverseFrequencies] }));
   hash.update(JSON.stringify(model.tensors));
+  if (matmul === 'int8' && model.tensors.some(({ dtype }) => dtype === 'Q8_0' || dtype === 'Q4_1')) hash.update('int8 activations');
   const buffer = Buffer.alloc(sampleBytes);
   for (const file of model.files) {
     const fd = openSync(file, 'r');

@@ -194,7 +194,7 @@ test('Llama 3 scaling leaves short wavelengths, stretches long ones by the facto
 test('the fingerprint is stable and tells models and block sizes apart', () => {
   using other = temporaryTinyModel({ architecture: 'llama', seed: 2 });
   const description = describeModel(llama.dir);
-  expect(modelFingerprint(describeModel(llama.dir), 16)).toBe(modelFingerprint(description, 16));
-  expect(modelFingerprint(description, 32)).not.toBe(modelFingerprint(description, 16));
-  expect(modelFingerprint(describeModel(other.dir), 16)).not.toBe(modelFingerprint(description, 16));
+  expect(modelFingerprint(describeModel(llama.dir), 16, 'int8')).toBe(modelFingerprint(description, 16, 'int8'));
+  expect(modelFingerprint(description, 32, 'int8')).not.toBe(modelFingerprint(description, 16, 'int8'));
+  expect(modelFingerprint(describeModel(other.dir), 16, 'int8')).not.toBe(modelFingerprint(description, 16, 'int8'));
 });

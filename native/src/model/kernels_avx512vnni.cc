@@ -9,5 +9,7 @@
 namespace dynamo_labs::model::avx512 {
 #include "simd_avx512.h"
 
+#include "dot_avx512.h"
+
 #include "kernel_table.h"
 } // namespace dynamo_labs::model::avx512
