@@ -49,6 +49,9 @@ export class WorkerConfigError extends Error {
   }
 }
 
+/** Decode workers that were sent here have so long to read the blocks of a worker that leaves. */
+const kvHandoverMs = 5_000;
+
 /**
  * One worker, aggregated, prefill or decode: loads the model, serves it on the request plane, tells discovery and the event plane about it.
  * Comes up in that order, so that nobody finds it before it can answer, and goes down in the reverse one.
@@ -284,6 +287,8 @@ export class Worker implements AsyncDisposable {
     await this.#discovery?.withdraw().catch((error: unknown) => logger.warn(`could not leave discovery: ${(error as Error).message}`));
     const drained = (await this.#server?.drain(graceMs)) ?? true;
     if (!drained) logger.warn(`requests still running after ${graceMs} ms are cancelled`, { in_flight: this.#server?.inFlight });
+    const read = (await this.#connector?.idle(Math.min(graceMs, kvHandoverMs))) ?? true;
+    if (!read) logger.warn('KV blocks that decode workers have not read yet are lost');
     await this.#resources.close();
     this.#health.phase = 'closed';
     logger.info('Worker stopped');

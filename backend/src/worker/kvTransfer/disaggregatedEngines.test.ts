@@ -82,6 +82,17 @@ describe('prefill here, decode there', () => {
   });
 });
 
+test('a prefill worker that leaves waits until what it granted has been read, but not for ever', async () => {
+  const [prefill, decode] = [await worker('prefill'), await worker('decode')];
+  expect(await prefill.connector.idle(1)).toBe(true);
+  const request = promptRequest(someTokens(100));
+  const [first] = await answerOf(prefill, prefillRequest(request));
+  expect(await prefill.connector.idle(5)).toBe(false);
+  const idle = prefill.connector.idle(30_000);
+  await answerOf(decode, decodeRequest(request, first!));
+  expect(await idle).toBe(true);
+});
+
 describe('leases', () => {
   test('blocks of an expired lease are never read: a typed error, in the words of the seeds, and both pools empty', async () => {
     const prefill = await worker('prefill', { settings: { leaseMs: 40 } });

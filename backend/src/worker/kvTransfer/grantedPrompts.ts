@@ -17,6 +17,7 @@ export class GrantedPrompts {
   readonly #pool: TransferPool;
   readonly #byGrant = new Map<number, GrantedPrompt>();
   readonly #byRemoteId = new Map<string, GrantedPrompt>();
+  readonly #idle = new Set<() => void>();
   #again = 0;
 
   constructor(agent: TransferAgent, pool: TransferPool, options: { leaseMs: number; logger: Logger; stats: NixlStats }) {
@@ -38,6 +39,18 @@ export class GrantedPrompts {
     this.#byGrant.set(grant.ref.id, prompt);
     this.#byRemoteId.set(remoteId, prompt);
     return { grant, remoteId };
+  }
+
+  /** Resolves when no grant is open, or after so long; says which. */
+  async idle(deadlineMs: number): Promise<boolean> {
+    if (this.open === 0) return true;
+    const idle = Promise.withResolvers<void>();
+    this.#idle.add(idle.resolve);
+    const late = setTimeout(idle.resolve, deadlineMs);
+    await idle.promise;
+    clearTimeout(late);
+    this.#idle.delete(idle.resolve);
+    return this.open === 0;
   }
 
   /** Nobody will read it: its blocks are free at once. False where it had ended. */
@@ -69,5 +82,6 @@ export class GrantedPrompts {
     this.#byGrant.delete(prompt.grant.ref.id);
     this.#byRemoteId.delete(prompt.remoteId);
     prompt.release();
+    if (this.open === 0) for (const resolve of this.#idle) resolve();
   }
 }

@@ -116,6 +116,11 @@ export class NixlConnector implements KvConnector, Disposable {
     for (const block of blocks) if (this.#blocksEverGranted.delete(block)) this.#registered?.pool.withdraw(block);
   }
 
+  /** Before leaving: resolves when nobody is to read blocks here any more, false when `deadlineMs` passed first. */
+  idle(deadlineMs: number): Promise<boolean> {
+    return this.#registered?.granted.idle(deadlineMs) ?? Promise.resolve(true);
+  }
+
   /** No decode worker will come for this prompt. False where it is not held. */
   cancel(remoteRequestId: string): boolean {
     return this.#registered?.granted.cancel(remoteRequestId) ?? false;
