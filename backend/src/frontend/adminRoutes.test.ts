@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Tracing } from '../observability/index.ts';
 import { adminRoutes } from './adminRoutes.ts';
 import { ApiError } from './apiError.ts';
 import { ConditionalDisaggSettings } from './conditionalDisaggSettings.ts';
@@ -22,8 +23,9 @@ async function setup(adminApi = true) {
   const conditional = new ConditionalDisaggSettings();
   const room = await dispatchRoom({ conditional: () => conditional.current });
   const { logger } = recordingLogger();
+  const tracing = await Tracing.open({ service: 'frontend', logger, env: {} });
   const app = express();
-  app.use('/requests', requestRoutes({ records: room.records, signal: stop.signal }));
+  app.use('/requests', requestRoutes({ records: room.records, tracing, signal: stop.signal }));
   app.use(adminRoutes({ models: room.models, conditional, logger, adminApi }));
   app.use(((error, _request, response, _next) => {
     const shown = error instanceof ApiError ? error : new ApiError(500, String(error));

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Tracing } from '../observability/index.ts';
 import type { EngineOutput } from '../protocol/index.ts';
 import { RemoteError } from '../runtime/index.ts';
 import { chatFormat } from './answerFormat.ts';
@@ -36,9 +37,10 @@ async function setup(worker: (call: { signal?: AbortSignal }) => AsyncIterable<E
   await models.settled();
   const metrics = new FrontendMetrics('dynamo', () => []);
   const dispatcher = new Dispatcher({ requests, metrics, logger, overloadStatus: 529 });
+  const tracing = await Tracing.open({ service: 'frontend', logger, env: {} });
   const inFlight = new Set<string>();
   const app = express();
-  app.post('/', express.json(), completionRoute({ models, dispatcher, records: new RequestRecordStore(), metrics, logger, inFlight }, chatFormat));
+  app.post('/', express.json(), completionRoute({ models, dispatcher, records: new RequestRecordStore(), tracing, metrics, logger, inFlight }, chatFormat));
   app.use(((error, _request, response, _next) => {
     const shown = error instanceof ApiError ? error : new ApiError(500, String(error));
     if (response.headersSent) response.end();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Request, Response } from 'express';
 import type { FinishReason, RequestRecord } from '../protocol/index.ts';
-import type { Logger } from '../observability/index.ts';
+import { spanKinds, type Logger, type TraceSpan, type Tracing } from '../observability/index.ts';
 import { TextCodecError } from '../preprocess/index.ts';
 import type { AnswerFormat, AnswerWords } from './answerFormat.ts';
 import { ApiError } from './apiError.ts';
@@ -19,6 +19,7 @@ export interface CompletionRouteOptions {
   models: ModelManager;
   dispatcher: Dispatcher;
   records: RequestRecordStore;
+  tracing: Tracing;
   metrics: FrontendMetrics;
   logger: Logger;
   /** Request ids being answered now. */
@@ -27,7 +28,7 @@ export interface CompletionRouteOptions {
 
 /** The handler of one completion endpoint: checks, tokenises, dispatches, and words the answer, streamed or whole. */
 export function completionRoute<Body extends ChatRequest | CompletionRequest>(options: CompletionRouteOptions, format: AnswerFormat<Body>) {
-  const { models, metrics, inFlight } = options;
+  const { models, metrics, tracing, inFlight } = options;
   return async (request: Request, response: Response): Promise<void> => {
     const requestId = requestIdOf(request, inFlight);
     response.setHeader('x-request-id', requestId);
@@ -35,13 +36,22 @@ export function completionRoute<Body extends ChatRequest | CompletionRequest>(op
     const model = findModel(models, body.model);
     const kind = body.stream === true ? 'stream' : 'unary';
     const begin = performance.now();
+    const span = tracing.start('http-request', {
+      traceparent: request.header('traceparent'),
+      kind: spanKinds.SERVER,
+      attributes: { 'http.request.method': request.method, 'http.route': request.path, request_id: requestId, model: model.name, request_type: kind },
+      startedAt: begin,
+    });
+    response.setHeader('traceparent', span.traceparent);
     metrics.started(model.name);
     inFlight.add(requestId);
     let errorType: ErrorType = '';
     try {
-      await answer(options, format, { body, model, requestId, request, response, begin });
+      await answer(options, format, { body, model, requestId, request, response, begin, span });
+      span.end();
     } catch (error) {
       errorType = errorTypeOf(error);
+      span.end({ error });
       // Nobody is left to be told.
       if (!(error instanceof ClientGone)) throw error;
     } finally {
@@ -60,12 +70,13 @@ interface Exchange<Body> {
   response: Response;
   /** `performance.now()` of the arrival. */
   begin: number;
+  span: TraceSpan;
 }
 
 async function answer<Body extends ChatRequest | CompletionRequest>(
   { dispatcher, records, metrics, logger }: CompletionRouteOptions,
   format: AnswerFormat<Body>,
-  { body, model, requestId, request, response, begin }: Exchange<Body>,
+  { body, model, requestId, request, response, begin, span }: Exchange<Body>,
 ): Promise<void> {
   const abort = new AbortController();
   response.on('close', () => {
@@ -74,7 +85,7 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     logger.info('client disconnected, cancelling', { request_id: requestId });
     abort.abort(new ClientGone());
   });
-  const { preprocessed, stop, logprobs } = await prepare(format, { body, model, requestId }, abort.signal);
+  const { preprocessed, stop, logprobs } = await prepare(format, { body, model, requestId, span }, abort.signal);
   metrics.prompt(model.name, preprocessed.token_ids.length);
   const pin = pinOf(request.headers, body.nvext);
   const prefillPin = prefillPinOf(request.headers, body.nvext);
@@ -97,8 +108,8 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     });
     return;
   }
-  const tracker = records.begin({ requestId, model: model.name, promptTokens: preprocessed.token_ids.length, beganAt: begin });
-  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, tracker, ...pins });
+  const tracker = records.begin({ requestId, model: model.name, promptTokens: preprocessed.token_ids.length, beganAt: begin, span });
+  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, tracker, span, ...pins });
   const generation = new TextGeneration({ codec: model.codec, outputs, stop, promptTokens: preprocessed.token_ids.length, logprobs });
   const extra = () => nvextAnswer(body.nvext?.extra_fields, tracker.record, generation.usage);
   try {
@@ -129,12 +140,17 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
 
 async function prepare<Body extends ChatRequest | CompletionRequest>(
   format: AnswerFormat<Body>,
-  { body, model, requestId }: Pick<Exchange<Body>, 'body' | 'model' | 'requestId'>,
+  { body, model, requestId, span: parent }: Pick<Exchange<Body>, 'body' | 'model' | 'requestId' | 'span'>,
   signal: AbortSignal,
 ) {
+  const span = parent.child('preprocess');
   try {
-    return await format.prepare(body, model, requestId, signal);
+    const prepared = await format.prepare(body, model, requestId, signal);
+    span.set({ prompt_tokens: prepared.preprocessed.token_ids.length });
+    span.end();
+    return prepared;
   } catch (error) {
+    span.end({ error });
     if (!(error instanceof TextCodecError)) throw error;
     throw new ApiError(400, error.message, { param: format.endpoint === 'completions' ? 'prompt' : 'messages', code: error.code.toLowerCase(), cause: error });
   }

@@ -1,4 +1,5 @@
 import type { EngineOutput, PreprocessedRequest } from '../protocol/index.ts';
+import type { TraceSpan } from '../observability/index.ts';
 import type { RequestTracker } from './requestTracker.ts';
 import type { ServedModel } from './servedModel.ts';
 
@@ -19,6 +20,8 @@ export interface Dispatch {
   /** Workers that were lost under this request: not asked again. */
   lost: ReadonlySet<bigint>;
   tracker: RequestTracker;
+  /** Of the whole request. */
+  span?: TraceSpan;
 }
 
 /**

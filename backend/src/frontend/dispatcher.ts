@@ -1,7 +1,7 @@
 import type { EngineOutput, PreprocessedRequest, RoutingDecision } from '../protocol/index.ts';
 import { RouterError } from '../router/index.ts';
 import type { RequestPlaneClient } from '../runtime/index.ts';
-import type { Logger } from '../observability/index.ts';
+import type { Logger, Tracing } from '../observability/index.ts';
 import { conditionalDisaggDefaults, type ConditionalDisagg } from './conditionalDisagg.ts';
 import type { Dispatch, Operator } from './dispatch.ts';
 import { dispatchApiError } from './dispatchApiError.ts';
@@ -16,6 +16,8 @@ export interface DispatcherOptions {
   requests: RequestPlaneClient;
   metrics: FrontendMetrics;
   logger: Logger;
+  /** Gets the spans that workers hand back. */
+  tracing?: Tracing;
   /** DYN_HTTP_OVERLOAD_STATUS_CODE. */
   overloadStatus: number;
   /** Default `error`, as the newest runtime. */
@@ -40,9 +42,9 @@ export class Dispatcher {
   readonly #chain: Operator;
 
   constructor(options: DispatcherOptions) {
-    const { requests, metrics, logger, onDisaggFailure = 'error', conditional = alwaysRemote, migration = {} } = options;
+    const { requests, metrics, logger, tracing, onDisaggFailure = 'error', conditional = alwaysRemote, migration = {} } = options;
     this.#options = options;
-    this.#workers = new WorkerRouter(requests, metrics);
+    this.#workers = new WorkerRouter({ requests, metrics, onSpans: (spans) => tracing?.adopt(spans) });
     const prefillRouter = new PrefillRouter({
       workers: this.#workers,
       metrics,

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Logger } from '../observability/index.ts';
+import { Tracing, type Logger } from '../observability/index.ts';
 import type { RoutingDecision } from '../protocol/index.ts';
 import {
   createDiscovery,
@@ -46,6 +46,7 @@ export class Frontend implements AsyncDisposable {
     const resources = new Resources();
     try {
       for (const flag of flags.withoutEffect) logger.warn(`${flag} has no effect here`);
+      const tracing = resources.use(await Tracing.open({ service: 'dynamo-frontend', logger: logger.child('dynamo_runtime::logging'), env }));
       const discovery = resources.use(given ?? createDiscovery(flags.discoveryBackend, logger, env));
       const requests = resources.use(new TcpRequestClient(tcpOptionsFromEnv(env)));
       const eventPlane = await openEventPlane(flags, logger, env);
@@ -76,6 +77,7 @@ export class Frontend implements AsyncDisposable {
       const dispatcher = new Dispatcher({
         requests,
         metrics,
+        tracing,
         logger: logger.child('dynamo_llm::kv_router'),
         overloadStatus: Number(env['DYN_HTTP_OVERLOAD_STATUS_CODE'] ?? 503),
         onDisaggFailure: flags.serving.onDisaggFailure,
@@ -89,6 +91,7 @@ export class Frontend implements AsyncDisposable {
         models,
         dispatcher,
         records,
+        tracing,
         conditional,
         adminApi: flags.adminApi,
         metrics,

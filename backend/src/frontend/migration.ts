@@ -71,7 +71,7 @@ export class Migration implements Operator {
     return true;
   }
 
-  #record({ model, request, tracker }: Dispatch, error: WorkerLostError, given: number): void {
+  #record({ model, request, tracker, span }: Dispatch, error: WorkerLostError, given: number): void {
     const { metrics, logger } = this.#options;
     const migration: MigrationRecord = {
       migration_type: given === 0 ? 'new_request' : 'ongoing_request',
@@ -80,6 +80,7 @@ export class Migration implements Operator {
       cause: causeOf(error),
     };
     tracker.migrates(migration);
+    span?.event('migration', { migration_type: migration.migration_type, from_worker_id: migration.from_worker_id, replayed_tokens: given });
     metrics.migrated(model.name, migration.migration_type);
     const what = given === 0 ? 'trying another worker' : `Stream disconnected, recreating stream on another worker with ${given} tokens replayed`;
     logger.warn(`${what}: ${error.message}`, { request_id: request.request_id, migration_type: migration.migration_type });

@@ -62,7 +62,9 @@ export function preprocessedRequest(
   const maxTokens = shape.maxTokens ?? room;
   const { nvext } = body;
   const ignoreEos = nvext?.ignore_eos ?? body.ignore_eos;
-  const topK = nvext?.top_k ?? body.top_k;
+  const defaults = model.card.default_sampling;
+  const topP = body.top_p ?? defaults?.top_p;
+  const topK = nvext?.top_k ?? body.top_k ?? defaults?.top_k;
   if (body.min_tokens !== undefined && body.min_tokens > maxTokens) {
     throw new ApiError(400, `Validation: min_tokens (${body.min_tokens}) is greater than ${maxTokensField} (${maxTokens})`, { param: 'min_tokens' });
   }
@@ -80,8 +82,8 @@ export function preprocessedRequest(
         ...(ignoreEos === undefined ? {} : { ignore_eos: ignoreEos }),
       },
       sampling_options: {
-        temperature: nvext?.greed_sampling === true ? 0 : (body.temperature ?? 1),
-        ...(body.top_p === undefined ? {} : { top_p: body.top_p }),
+        temperature: nvext?.greed_sampling === true ? 0 : (body.temperature ?? defaults?.temperature ?? 1),
+        ...(topP === undefined ? {} : { top_p: topP }),
         ...(topK === undefined ? {} : { top_k: topK }),
         ...(body.seed === undefined ? {} : { seed: body.seed }),
       },

@@ -4,7 +4,8 @@ export interface RequestTrackerOptions {
   requestId: string;
   model: string;
   promptTokens: number;
-  traceId?: string;
+  /** Of the whole request. */
+  span?: { traceId: string; spanId: string };
   /** `performance.now()` of the arrival. */
   beganAt?: number;
   /** Called when it is known which way the request goes, and when it ended. */
@@ -19,14 +20,14 @@ export class RequestTracker {
   readonly #onChange: ((record: RequestRecord) => void) | undefined;
   #prefillAt = 0;
 
-  constructor({ requestId, model, promptTokens, traceId, beganAt = performance.now(), onChange }: RequestTrackerOptions) {
+  constructor({ requestId, model, promptTokens, span, beganAt = performance.now(), onChange }: RequestTrackerOptions) {
     this.beganAt = beganAt;
     this.#onChange = onChange;
     this.record = {
       request_id: requestId,
       model,
       time: new Date(Date.now() - (performance.now() - beganAt)).toISOString(),
-      ...(traceId === undefined ? {} : { trace_id: traceId }),
+      ...(span === undefined ? {} : { trace_id: span.traceId, span_id: span.spanId }),
       path: 'aggregated',
       reason: 'not decided yet',
       decode: [],

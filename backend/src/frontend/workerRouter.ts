@@ -1,4 +1,5 @@
-import type { EngineOutput, PreprocessedRequest, RoutingDecision } from '../protocol/index.ts';
+import { spanKinds } from '../observability/index.ts';
+import type { EngineOutput, PreprocessedRequest, RoutingDecision, SpanRecord } from '../protocol/index.ts';
 import type { RouteRequest } from '../router/index.ts';
 import { ConnectFailedError, ConnectionLostError, endpointNames, type Instance, type RequestPlaneClient } from '../runtime/index.ts';
 import { ActiveRequest } from './activeRequest.ts';
@@ -18,11 +19,13 @@ const releaseMs = 5_000;
 export class WorkerRouter {
   readonly #requests: RequestPlaneClient;
   readonly #metrics: FrontendMetrics;
+  readonly #onSpans: (spans: readonly SpanRecord[]) => void;
   readonly #avoid = new Map<bigint, number>();
 
-  constructor(requests: RequestPlaneClient, metrics: FrontendMetrics) {
-    this.#requests = requests;
-    this.#metrics = metrics;
+  constructor(options: { requests: RequestPlaneClient; metrics: FrontendMetrics; onSpans: (spans: readonly SpanRecord[]) => void }) {
+    this.#requests = options.requests;
+    this.#metrics = options.metrics;
+    this.#onSpans = options.onSpans;
   }
 
   /** Decides and records, sends nothing. Throws `RouterError`. */
@@ -34,23 +37,48 @@ export class WorkerRouter {
    * Waits in the queue where there is one and every worker is saturated. Rejects with `RouterError`.
    * The request is load from now on: follow with `send` or `pool.router.free`.
    */
-  async route(pool: WorkerPool, { request, lost, signal }: Dispatch, choice: RouteChoice = {}): Promise<RoutingDecision> {
+  async route(pool: WorkerPool, { request, lost, signal, span: parent }: Dispatch, choice: RouteChoice = {}): Promise<RoutingDecision> {
     const wanted = this.#routeRequest(pool, request, choice, lost);
-    const decision = pool.queue === undefined ? pool.router.route(wanted) : await pool.queue.schedule(wanted, signal);
-    this.#metrics.decided(decision, pool.role);
-    return decision;
+    const span = parent?.child('route', { attributes: { pool: pool.role, mode: pool.router.mode } });
+    try {
+      const decision = pool.queue === undefined ? pool.router.route(wanted) : await pool.queue.schedule(wanted, signal);
+      this.#metrics.decided(decision, pool.role);
+      const { worker_id, pod, overlap_blocks } = decision.chosen;
+      span?.set({ worker_id, pod, overlap_blocks, candidates: pool.workers.size });
+      span?.end();
+      return decision;
+    } catch (error) {
+      span?.end({ error });
+      throw error;
+    }
   }
 
   /** The worker's outputs. Throws `WorkerLostError` when the worker is gone, any other failure as it is. Every way out frees the request. */
-  async *send(pool: WorkerPool, decision: RoutingDecision, payload: PreprocessedRequest, { signal, tracker }: Dispatch): AsyncIterableIterator<EngineOutput> {
+  async *send(
+    pool: WorkerPool,
+    decision: RoutingDecision,
+    payload: PreprocessedRequest,
+    { signal, tracker, span: parent }: Dispatch,
+  ): AsyncIterableIterator<EngineOutput> {
     const workerId = BigInt(decision.chosen.worker_id);
     const active = new ActiveRequest(pool, payload, this.#metrics, tracker.beganAt);
+    const span = parent?.child(pool.role, { kind: spanKinds.CLIENT, attributes: { worker_id: decision.chosen.worker_id, pod: decision.chosen.pod } });
+    const sent = {
+      ...payload,
+      estimated_prefix_hit_num_blocks: decision.chosen.overlap_blocks,
+      ...(span === undefined ? {} : { traceparent: span.traceparent }),
+    };
     try {
-      for await (const output of this.#call(pool, workerId, { ...payload, estimated_prefix_hit_num_blocks: decision.chosen.overlap_blocks }, signal)) {
+      for await (const output of this.#call(pool, workerId, sent, signal)) {
+        if (output.spans !== undefined) {
+          this.#onSpans(output.spans);
+          delete output.spans;
+        }
         active.add(output);
         yield output;
       }
     } catch (error) {
+      span?.end({ error });
       active.end(signal.aborted ? 'cancelled' : 'error', (error as Error).message);
       if (signal.aborted || !isLostWorker(error)) throw error;
       if (error instanceof ConnectFailedError || error instanceof ConnectionLostError) this.#avoid.set(workerId, Date.now() + avoidMs);
@@ -58,6 +86,7 @@ export class WorkerRouter {
     } finally {
       // Also when the consumer leaves the loop: it has enough (a stop string), or its client is gone.
       active.end(signal.aborted ? 'cancelled' : 'ok');
+      span?.end();
     }
   }
 

@@ -1,5 +1,5 @@
 /** Log lines and metrics in Dynamo's words. */
 export { createLogger, loggerFromEnv, type LogFields, type Logger, type LoggerOptions, type LogLevel } from './logger.ts';
 export { MetricsRegistry, powersOfTwo, type ConstantLabels } from './metricsRegistry.ts';
-export { TraceSpan, type SpanAttributes, type SpanOptions } from './traceSpan.ts';
+export { spanKinds, TraceSpan, type SpanAttributes, type SpanOptions } from './traceSpan.ts';
 export { Tracing, type TracingOptions } from './tracing.ts';

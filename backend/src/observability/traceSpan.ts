@@ -1,4 +1,7 @@
-import { SpanStatusCode, trace, type Context, type Span, type SpanKind, type Tracer } from '@opentelemetry/api';
+import { SpanKind, SpanStatusCode, trace, type Context, type Span, type Tracer } from '@opentelemetry/api';
+
+/** `SERVER`: answers another process; `CLIENT`: waits for one. */
+export const spanKinds = SpanKind;
 
 export type SpanAttributes = Record<string, string | number | boolean | undefined>;
 

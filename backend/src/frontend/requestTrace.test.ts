@@ -1,0 +1,99 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import { describe, expect, it } from 'vitest';
+import { Tracing } from '../observability/index.ts';
+import type { EngineOutput, PreprocessedRequest, SpanRecord } from '../protocol/index.ts';
+import { RemoteError } from '../runtime/index.ts';
+import { completionFormat } from './answerFormat.ts';
+import { completionRoute } from './completionRoute.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { dispatchRoom, positions, prefilled } from './dispatchFixture.ts';
+import { recordingLogger } from './frontendFixture.ts';
+import { requestRoutes } from './requestRoutes.ts';
+
+const caller = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+
+/** A frontend whose workers are functions that trace. */
+async function setup(work: (id: number, request: PreprocessedRequest) => AsyncIterable<EngineOutput>) {
+  const { logger } = recordingLogger();
+  const workerTracing = await Tracing.open({ service: 'worker', logger, env: {} });
+  async function* traced(id: number, request: PreprocessedRequest): AsyncIterable<EngineOutput> {
+    const span = workerTracing.start('handle_payload', { traceparent: request.traceparent });
+    for await (const output of work(id, request)) {
+      if (output.finish_reason !== undefined) span.end();
+      yield output.finish_reason === undefined ? output : { ...output, spans: workerTracing.take(span) };
+    }
+  }
+  const room = await dispatchRoom({ worker: traced });
+  const tracing = await Tracing.open({ service: 'frontend', logger, env: {} });
+  const { models, metrics, requests, records } = room;
+  const dispatcher = new Dispatcher({ requests, metrics, logger, overloadStatus: 529, tracing, onDisaggFailure: 'fallback' });
+  const app = express();
+  app.post(
+    '/v1/completions',
+    express.json(),
+    completionRoute({ models, dispatcher, records, tracing, metrics, logger, inFlight: new Set() }, completionFormat),
+  );
+  app.use('/requests', requestRoutes({ records, tracing, signal: new AbortController().signal }));
+  const server = createServer(app).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const ask = async (headers: Record<string, string> = {}) => {
+    const body = JSON.stringify({ model: 'model', prompt: Array.from({ length: 40 }, (_, i) => i), max_tokens: 4 });
+    const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body });
+    await response.text();
+    const trace = await fetch(`${url}/requests/${response.headers.get('x-request-id')}/trace`);
+    return { response, trace: (await trace.json()) as { trace_id: string; spans: SpanRecord[] } };
+  };
+  const close = async (): Promise<void> => {
+    server.closeAllConnections();
+    server.close();
+    await once(server, 'close');
+  };
+  return { ask, [Symbol.asyncDispose]: close };
+}
+
+describe('the trace of a request', () => {
+  it('is the caller’s, and goes through every process', async () => {
+    await using room = await setup((id, request) => (id > 10 ? prefilled(request, id) : positions(request)));
+    const { response, trace } = await room.ask({ traceparent: caller });
+    expect(trace.trace_id).toBe('0af7651916cd43dd8448eb211c80319c');
+    const root = trace.spans[0]!;
+    expect(root).toMatchObject({
+      name: 'http-request',
+      parent_span_id: 'b7ad6b7169203331',
+      service: 'frontend',
+      attributes: { 'http.route': '/v1/completions' },
+    });
+    expect(response.headers.get('traceparent')).toBe(`00-${trace.trace_id}-${root.span_id}-01`);
+    const parentName = (span: SpanRecord): string => trace.spans.find(({ span_id }) => span_id === span.parent_span_id)?.name ?? '';
+    expect(trace.spans.map((span) => `${span.service}: ${parentName(span)} > ${span.name}`)).toEqual([
+      'frontend:  > http-request',
+      'frontend: http-request > preprocess',
+      'frontend: http-request > route',
+      'frontend: http-request > prefill',
+      'worker: prefill > handle_payload',
+      'frontend: http-request > route',
+      'frontend: http-request > decode',
+      'worker: decode > handle_payload',
+    ]);
+    expect(trace.spans.filter(({ name }) => name === 'route').map(({ attributes }) => attributes)).toMatchObject([
+      { pool: 'prefill', worker_id: '11', mode: 'kv' },
+      { pool: 'decode', worker_id: expect.stringMatching(/^[12]$/) },
+    ]);
+  });
+
+  it('is a new one without a caller, and shows what failed', async () => {
+    await using room = await setup(async function* (id, request) {
+      if (id > 10) throw new RemoteError('STEP_FAILED', 'no step', { plane: 'tcp', address: 'worker' });
+      yield* positions(request);
+    });
+    const [first, second] = [await room.ask(), await room.ask()];
+    expect(first.trace.trace_id).toMatch(/^[0-9a-f]{32}$/);
+    expect(second.trace.trace_id).not.toBe(first.trace.trace_id);
+    expect(first.trace.spans.find(({ name }) => name === 'prefill')).toMatchObject({ status: 'error', message: expect.stringContaining('STEP_FAILED') });
+    expect(first.trace.spans.find(({ name }) => name === 'decode')).toMatchObject({ status: 'ok' });
+  });
+});
