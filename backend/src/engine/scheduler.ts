@@ -105,11 +105,15 @@ export class Scheduler {
   /** Moves the first of a queue into the batch; false where there is no room for it. */
   #run(queue: Sequence[], take: (sequence: Sequence) => boolean): boolean {
     const sequence = queue[0]!;
-    if (queue === this.waiting) this.#admit(sequence);
-    if (!take(sequence)) {
-      if (queue === this.waiting) this.#giveBack(sequence);
-      return false;
-    }
+    if (queue === this.waiting) {
+      this.#admit(sequence);
+      // Beginning what there is no room for only makes others give up what they have (vLLM's scheduler_reserve_full_isl).
+      const missing = Math.ceil(sequence.length / this.#blocks.blockTokens) - sequence.blockTable.length;
+      if (missing > this.#blocks.availableBlocks || !take(sequence)) {
+        this.#giveBack(sequence);
+        return false;
+      }
+    } else if (!take(sequence)) return false;
     queue.shift();
     sequence.state = 'running';
     this.running.push(sequence);
