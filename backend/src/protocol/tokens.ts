@@ -58,6 +58,13 @@ export interface PromptAccount {
   prefill_us: number;
 }
 
+/** Recommended by a model's makers. */
+export interface SamplingDefaults {
+  temperature?: number | undefined;
+  top_p?: number | undefined;
+  top_k?: number | undefined;
+}
+
 /** What a worker publishes about its model: Dynamo's `ModelDeploymentCard`, reduced. */
 export interface ModelDeploymentCard {
   /** The name clients ask for, e.g. `Qwen/Qwen2.5-1.5B-Instruct`. */
@@ -70,6 +77,8 @@ export interface ModelDeploymentCard {
   max_num_batched_tokens: number;
   migration_limit: number;
   eos_token_ids: number[];
+  /** Used where a request does not say. */
+  default_sampling?: SamplingDefaults;
   /** Folder with tokenizer.json, tokenizer_config.json and chat template, readable by frontends of the same host. */
   tokenizer_path: string;
   /** What really computes. Where it is not the model of `display_name`, every answer says so. */

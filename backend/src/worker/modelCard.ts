@@ -2,6 +2,7 @@ import type { LlmEngine } from '../engine/index.ts';
 import type { ModelDeploymentCard } from '../protocol/index.ts';
 import type { EventPlaneKind } from '../runtime/index.ts';
 import type { WorkerArguments } from './arguments.ts';
+import { generationDefaults } from './generationDefaults.ts';
 import type { ServedModel } from './servedModel.ts';
 
 /** What this worker announces about its model. */
@@ -24,6 +25,7 @@ export function modelCard(options: {
     max_num_batched_tokens: flags.maxNumBatchedTokens,
     migration_limit: flags.migrationLimit,
     eos_token_ids: [...eosTokenIds],
+    default_sampling: generationDefaults(served.dir),
     tokenizer_path: served.dir,
     engine: { name, architecture, parameters, stand_in: served.standIn, kv_bytes_per_block: kvBytesPerBlock, fingerprint },
     kv_events: eventPlane,
