@@ -1,5 +1,5 @@
 import type { LlmEngine, LlmEngineOptions } from '../engine/index.ts';
-import type { Logger } from '../observability/index.ts';
+import { Tracing, type Logger } from '../observability/index.ts';
 import {
   createDiscovery,
   createEventPlane,
@@ -24,6 +24,7 @@ import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
 import { NixlConnector, transferSettings } from './kvTransfer/index.ts';
 import { modelCard } from './modelCard.ts';
 import { startEngine } from './startEngine.ts';
+import { tracedEndpoint } from './tracedEndpoint.ts';
 import { systemAddress, SystemServer } from './systemServer.ts';
 import { checkTokenizer } from './tokenizerCheck.ts';
 import { serveAdministration } from './workerEndpoints.ts';
@@ -138,20 +139,20 @@ export class Worker implements AsyncDisposable {
     }
     const maxModelLen = Math.min(flags.maxModelLen ?? contextLength, totalBlocks * flags.blockSize);
     await this.#publishEvents(engine, this.#discovery);
+    const { component, endpoint } = flags;
+    const tracing = this.#resources.use(await Tracing.open({ service: `dynamo-${component}`, logger, env: this.#env }));
     const server = this.#resources.use(await TcpRequestServer.listen(tcpOptionsFromEnv(this.#env), logLostCaller(logger)));
     this.#server = server;
-    server.serve(
-      flags.endpoint,
-      generateEndpoint({
-        engine,
-        connector: this.#connector,
-        metrics: this.#metrics,
-        logger: logger.child('dynamo::vllm::handlers'),
-        logRequests: flags.logRequests,
-        maxModelLen,
-        onStepFailed: (message) => this.#stepFailed(engine, message),
-      }),
-    );
+    const generate = generateEndpoint({
+      engine,
+      connector: this.#connector,
+      metrics: this.#metrics,
+      logger: logger.child('dynamo::vllm::handlers'),
+      logRequests: flags.logRequests,
+      maxModelLen,
+      onStepFailed: (message) => this.#stepFailed(engine, message),
+    });
+    server.serve(endpoint, tracedEndpoint(generate, { tracing, component, endpoint }));
     const endpoints = {
       [flags.endpoint]: { tcp: server.address },
       ...this.#serveKvEvents(server, engine),
