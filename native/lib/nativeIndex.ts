@@ -23,8 +23,9 @@ export interface NativePrefixIndex {
 }
 
 export interface NativeActiveBlocks {
-  acquire(slot: number, sequence: BigUint64Array): void;
-  release(slot: number, sequence: BigUint64Array): void;
+  /** Returns what `release` wants to be told. */
+  acquire(slot: number, sequence: BigUint64Array): number;
+  release(slot: number, handle: number): void;
   count(slot: number): number;
   sharedPrefix(sequence: BigUint64Array, shared: Uint32Array): void;
 }

@@ -186,17 +186,70 @@ static void indexAgainstModel() {
 static void activeBlocksCount() {
   ActiveBlocks active;
   const uint64_t first[3] = {1, 2, 3}, second[3] = {1, 2, 9};
-  active.acquire(5, first, 3);
-  active.acquire(5, second, 3);
+  const uint32_t one = active.acquire(5, first, 3);
+  const uint32_t other = active.acquire(5, second, 3);
   CHECK(active.count(5) == 4);
   uint32_t shared[8];
   active.sharedPrefix(second, 3, shared, 8);
   CHECK(shared[5] == 3 && shared[4] == 0);
-  active.release(5, second, 3);
+  active.release(4, other);
+  CHECK(active.count(5) == 4);
+  active.release(5, other);
   CHECK(active.count(5) == 3);
-  active.release(5, first, 3);
-  active.release(5, first, 3);
+  active.release(5, one);
+  active.release(5, one);
+  active.release(5, 12345);
   CHECK(active.count(5) == 0);
+  CHECK(active.acquire(5, nullptr, 0) == kNoId);
+}
+
+/** The definition: per slot the multiset of prefixes. */
+static void activeAgainstModel() {
+  std::mt19937_64 random(7);
+  constexpr uint32_t kSlots = 5;
+  ActiveBlocks active;
+  struct Running {
+    uint32_t slot;
+    uint32_t end;
+    std::vector<uint64_t> sequence;
+  };
+  std::vector<Running> running;
+  std::vector<std::map<std::vector<uint64_t>, int>> used(kSlots);
+  const auto change = [&](const Running& request, int by) {
+    std::vector<uint64_t> prefix;
+    for (const uint64_t block : request.sequence) {
+      prefix.push_back(block);
+      if ((used[request.slot][prefix] += by) == 0) used[request.slot].erase(prefix);
+    }
+  };
+  for (int step = 0; step < 30'000; step++) {
+    if (running.empty() || random() % 100 < (step / 3000 % 2 == 0 ? 60u : 40u)) {
+      Running request{static_cast<uint32_t>(random() % kSlots), 0, std::vector<uint64_t>(random() % 9)};
+      for (uint64_t& block : request.sequence) block = random() % 2;
+      request.end = active.acquire(request.slot, request.sequence.data(), request.sequence.size());
+      change(request, 1);
+      running.push_back(request);
+    } else {
+      std::swap(running[random() % running.size()], running.back());
+      active.release(running.back().slot, running.back().end);
+      change(running.back(), -1);
+      running.pop_back();
+    }
+    std::vector<uint64_t> asked(random() % 9);
+    for (uint64_t& block : asked) block = random() % 2;
+    uint32_t shared[kSlots];
+    active.sharedPrefix(asked.data(), asked.size(), shared, kSlots);
+    for (uint32_t slot = 0; slot < kSlots; slot++) {
+      CHECK(active.count(slot) == used[slot].size());
+      std::vector<uint64_t> prefix;
+      uint32_t depth = 0;
+      for (; depth < asked.size(); depth++) {
+        prefix.push_back(asked[depth]);
+        if (used[slot].count(prefix) == 0) break;
+      }
+      CHECK(shared[slot] == depth);
+    }
+  }
 }
 
 int main() {
@@ -207,5 +260,6 @@ int main() {
   setsAgainstStandard();
   indexAgainstModel();
   activeBlocksCount();
+  activeAgainstModel();
   std::puts("index: ok");
 }

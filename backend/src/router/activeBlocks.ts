@@ -1,11 +1,12 @@
 /**
  * The blocks that running requests use, counted per slot: a prefix shared by several requests is one set of blocks.
- * Sequences are always whole prompts, from their first block.
+ * Sequences are always whole prompts, from their first block. No method keeps an array it was given.
  */
 export interface ActiveBlocks {
-  acquire(slot: number, sequence: BigUint64Array): void;
-  /** Undoes one `acquire` of the same sequence. */
-  release(slot: number, sequence: BigUint64Array): void;
+  /** Returns what `release` wants to be told. */
+  acquire(slot: number, sequence: BigUint64Array): number;
+  /** Undoes one `acquire` of that slot. */
+  release(slot: number, handle: number): void;
   /** Distinct blocks in use at a slot. */
   count(slot: number): number;
   /** For each slot below `shared.length`: how many leading blocks of `sequence` its running requests use. Overwrites `shared`. */
@@ -15,16 +16,22 @@ export interface ActiveBlocks {
 export class MapActiveBlocks implements ActiveBlocks {
   /** Per slot: sequence hash → running requests that use the block. */
   readonly #users = new Map<number, Map<bigint, number>>();
+  readonly #acquired = new Map<number, BigUint64Array>();
+  #nextHandle = 0;
 
-  acquire(slot: number, sequence: BigUint64Array): void {
+  acquire(slot: number, sequence: BigUint64Array): number {
     let users = this.#users.get(slot);
     if (!users) this.#users.set(slot, (users = new Map()));
     for (const block of sequence) users.set(block, (users.get(block) ?? 0) + 1);
+    this.#acquired.set(this.#nextHandle, sequence.slice());
+    return this.#nextHandle++;
   }
 
-  release(slot: number, sequence: BigUint64Array): void {
+  release(slot: number, handle: number): void {
     const users = this.#users.get(slot);
-    if (!users) return;
+    const sequence = this.#acquired.get(handle);
+    this.#acquired.delete(handle);
+    if (!users || !sequence) return;
     for (const block of sequence) {
       const left = (users.get(block) ?? 0) - 1;
       if (left > 0) users.set(block, left);

@@ -21,18 +21,24 @@ export interface ActiveRequest {
   newBlocks: number;
 }
 
-interface TrackedRequest extends ActiveRequest {
+interface TrackedRequest {
+  slot: WorkerSlot;
+  /** Its prompt in `ActiveBlocks`. */
+  handle: number;
+  prefillTokens: number;
+  newBlocks: number;
   startedAt: number;
   prefilling: boolean;
   outputBlocks: number;
 }
 
-interface SlotLoad {
-  prefillTokens: number;
-  outputBlocks: number;
-  requests: number;
-  /** Distinct prompt blocks, kept here because every decision reads it for every worker. */
-  promptBlocks: number;
+/** The load of every slot, by slot: every decision reads it for every worker. */
+export interface LoadColumns {
+  readonly prefillTokens: Float64Array;
+  /** Distinct prompt blocks, and blocks of answers. */
+  readonly promptBlocks: Float64Array;
+  readonly outputBlocks: Float64Array;
+  readonly requests: Float64Array;
 }
 
 /**
@@ -41,7 +47,7 @@ interface SlotLoad {
  */
 export class ActiveSequences {
   readonly #requests = new Map<string, TrackedRequest>();
-  readonly #slots = new Map<number, SlotLoad>();
+  #load = emptyColumns(0);
   readonly #blocks: ActiveBlocks;
   readonly #staleAfterMs: number;
   #purged = 0;
@@ -62,15 +68,29 @@ export class ActiveSequences {
     return this.#purged;
   }
 
+  /** Valid until the next `add` or `reserve`. At least as long as `reserve` asked for. */
+  get columns(): LoadColumns {
+    return this.#load;
+  }
+
+  /** Slots below `slots` have a place in `columns`. */
+  reserve(slots: number): void {
+    if (slots <= this.#load.requests.length) return;
+    const grown = emptyColumns(Math.max(slots, 2 * this.#load.requests.length));
+    for (const column of ['prefillTokens', 'promptBlocks', 'outputBlocks', 'requests'] as const) grown[column].set(this.#load[column]);
+    this.#load = grown;
+  }
+
   /** False when the request id is already active: it is not added a second time, as in Dynamo. `now` in milliseconds. */
   add(request: ActiveRequest, now: number): boolean {
     if (this.#requests.has(request.requestId)) return false;
-    this.#requests.set(request.requestId, { ...request, startedAt: now, prefilling: true, outputBlocks: 0 });
-    const load = this.#load(request.slot.slot);
-    load.requests++;
-    load.prefillTokens += request.prefillTokens;
-    this.#blocks.acquire(request.slot.slot, request.sequence);
-    load.promptBlocks = this.#blocks.count(request.slot.slot);
+    const { requestId, slot, sequence, prefillTokens, newBlocks } = request;
+    const handle = this.#blocks.acquire(slot.slot, sequence);
+    this.#requests.set(requestId, { slot, handle, prefillTokens, newBlocks, startedAt: now, prefilling: true, outputBlocks: 0 });
+    this.reserve(slot.slot + 1);
+    this.#load.requests[slot.slot]! += 1;
+    this.#load.prefillTokens[slot.slot]! += prefillTokens;
+    this.#load.promptBlocks[slot.slot] = this.#blocks.count(slot.slot);
     return true;
   }
 
@@ -88,7 +108,7 @@ export class ActiveSequences {
     const request = this.#requests.get(requestId);
     if (!request?.prefilling) return false;
     request.prefilling = false;
-    this.#load(request.slot.slot).prefillTokens -= request.prefillTokens;
+    this.#load.prefillTokens[request.slot.slot]! -= request.prefillTokens;
     return true;
   }
 
@@ -96,7 +116,7 @@ export class ActiveSequences {
     const request = this.#requests.get(requestId);
     if (!request || !Number.isSafeInteger(blocks) || blocks < 0) return false;
     request.outputBlocks += blocks;
-    this.#load(request.slot.slot).outputBlocks += blocks;
+    this.#load.outputBlocks[request.slot.slot]! += blocks;
     return true;
   }
 
@@ -105,33 +125,35 @@ export class ActiveSequences {
     if (!request) return false;
     this.prefillCompleted(requestId);
     this.#requests.delete(requestId);
-    const load = this.#load(request.slot.slot);
-    load.requests--;
-    load.outputBlocks -= request.outputBlocks;
-    this.#blocks.release(request.slot.slot, request.sequence);
-    load.promptBlocks = this.#blocks.count(request.slot.slot);
-    if (load.requests === 0) this.#slots.delete(request.slot.slot);
+    const { slot } = request.slot;
+    this.#blocks.release(slot, request.handle);
+    this.#load.requests[slot]! -= 1;
+    this.#load.outputBlocks[slot]! -= request.outputBlocks;
+    this.#load.promptBlocks[slot] = this.#blocks.count(slot);
     return true;
   }
 
   /** Drops the requests of a worker that is gone. */
   removeSlot(slot: number): void {
-    if (!this.#slots.has(slot)) return;
-    for (const request of this.#requests.values()) if (request.slot.slot === slot) this.free(request.requestId);
+    if (!this.#load.requests[slot]) return;
+    for (const [requestId, request] of this.#requests) if (request.slot.slot === slot) this.free(requestId);
   }
 
   /** Returns the ids of requests dropped for age. */
   purgeStale(now: number): string[] {
-    const stale = [...this.#requests.values()].filter(({ startedAt }) => now - startedAt > this.#staleAfterMs).map(({ requestId }) => requestId);
+    const stale = [...this.#requests].filter(([, { startedAt }]) => now - startedAt > this.#staleAfterMs).map(([requestId]) => requestId);
     for (const requestId of stale) this.free(requestId);
     this.#purged += stale.length;
     return stale;
   }
 
   loadOf(slot: number): WorkerLoad {
-    const load = this.#slots.get(slot);
-    if (!load) return { activePrefillTokens: 0, activeDecodeBlocks: 0, activeRequests: 0 };
-    return { activePrefillTokens: load.prefillTokens, activeDecodeBlocks: load.promptBlocks + load.outputBlocks, activeRequests: load.requests };
+    const { prefillTokens, promptBlocks, outputBlocks, requests } = this.#load;
+    return {
+      activePrefillTokens: prefillTokens[slot] ?? 0,
+      activeDecodeBlocks: (promptBlocks[slot] ?? 0) + (outputBlocks[slot] ?? 0),
+      activeRequests: requests[slot] ?? 0,
+    };
   }
 
   /** For each slot below `slots`: leading blocks of this prompt that running requests use already. Valid until the next call. */
@@ -140,10 +162,9 @@ export class ActiveSequences {
     this.#blocks.sharedPrefix(sequence, this.#shared);
     return this.#shared;
   }
+}
 
-  #load(slot: number): SlotLoad {
-    let load = this.#slots.get(slot);
-    if (!load) this.#slots.set(slot, (load = { prefillTokens: 0, outputBlocks: 0, requests: 0, promptBlocks: 0 }));
-    return load;
-  }
+function emptyColumns(slots: number): LoadColumns {
+  const column = (): Float64Array => new Float64Array(slots);
+  return { prefillTokens: column(), promptBlocks: column(), outputBlocks: column(), requests: column() };
 }

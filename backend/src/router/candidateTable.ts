@@ -14,8 +14,26 @@ interface CandidateState {
   formula: CostFormulaName | 'none';
 }
 
-/** One row of numbers per candidate. */
+/** One row of whole numbers per candidate. */
 const COLUMNS = 7;
+
+/** Tables of many decisions share an array, because making an array costs more than filling a table. It lives as long as one of them. */
+const SLAB = 1 << 15;
+let slab = new Uint32Array(0);
+let slabUsed = 0;
+
+function takeRows(length: number): Uint32Array {
+  if (slab.length - slabUsed < length) {
+    slab = new Uint32Array(Math.max(SLAB, length));
+    slabUsed = 0;
+  }
+  slabUsed += length;
+  return slab;
+}
+
+/** The costs of the decision under way. */
+let costsInUse = new Float64Array(0);
+const inputsInUse = emptyInputs();
 
 /**
  * The state of every eligible rank at the moment of one decision, and its cost. Kept as plain numbers, because most
@@ -23,43 +41,55 @@ const COLUMNS = 7;
  */
 export class CandidateTable {
   readonly slots: readonly WorkerSlot[];
-  /** Zeros in modes without a cost. */
+  /** Zeros in modes without a cost. Valid until the next table is made. */
   readonly costs: Float64Array;
-  readonly #rows: Float64Array;
+  readonly #rows: Uint32Array;
+  readonly #firstRow: number;
   readonly #predicted: Uint32Array | undefined;
   readonly #formula: CostFormulaName | 'none';
   readonly #context: CostContext;
 
   constructor({ slots, sequence, overlap, active, context, formula }: CandidateState) {
     this.slots = slots;
-    this.costs = new Float64Array(slots.length);
-    this.#rows = new Float64Array(slots.length * COLUMNS);
+    if (costsInUse.length !== slots.length) costsInUse = new Float64Array(slots.length);
+    const costs = costsInUse;
+    this.costs = costs;
+    const rows = takeRows(slots.length * COLUMNS);
+    this.#rows = rows;
+    this.#firstRow = slabUsed - slots.length * COLUMNS;
     this.#formula = formula;
     this.#predicted = overlap.predicted;
     const shared = formula === 'none' ? undefined : active.sharedPrefix(sequence, overlap.device.length);
+    active.reserve(overlap.device.length);
+    const { prefillTokens, promptBlocks, outputBlocks, requests } = active.columns;
+    const { device, lowerTiers } = overlap;
     let minActivePrefillTokens = Infinity;
-    for (let i = 0; i < slots.length; i++) {
+    for (let i = 0, row = this.#firstRow; i < slots.length; i++, row += COLUMNS) {
       const { slot } = slots[i]!;
-      const load = active.loadOf(slot);
-      const row = i * COLUMNS;
-      this.#rows[row] = overlap.device[slot]!;
-      this.#rows[row + 1] = overlap.host(slot);
-      this.#rows[row + 2] = overlap.disk(slot);
-      this.#rows[row + 3] = sequence.length - (shared?.[slot] ?? 0);
-      this.#rows[row + 4] = load.activePrefillTokens;
-      this.#rows[row + 5] = load.activeDecodeBlocks;
-      this.#rows[row + 6] = load.activeRequests;
-      if (load.activePrefillTokens < minActivePrefillTokens) minActivePrefillTokens = load.activePrefillTokens;
+      rows[row] = device[slot]!;
+      rows[row + 1] = lowerTiers ? overlap.host(slot) : 0;
+      rows[row + 2] = lowerTiers ? overlap.disk(slot) : 0;
+      rows[row + 3] = sequence.length - (shared ? shared[slot]! : 0);
+      rows[row + 4] = prefillTokens[slot]!;
+      rows[row + 5] = promptBlocks[slot]! + outputBlocks[slot]!;
+      rows[row + 6] = requests[slot]!;
+      if (rows[row + 4]! < minActivePrefillTokens) minActivePrefillTokens = rows[row + 4]!;
     }
-    this.#context = { ...context, minActivePrefillTokens };
-    if (formula === 'none') return;
+    this.#context = { islTokens: context.islTokens, blockSize: context.blockSize, weights: context.weights, minActivePrefillTokens };
+    if (formula === 'none') {
+      costs.fill(0);
+      return;
+    }
     const { cost } = COST_FORMULAS[formula];
-    const inputs = this.inputs(0);
-    for (let i = 0; i < slots.length; i++) this.costs[i] = cost(this.inputs(i, inputs), this.#context);
+    for (let i = 0; i < slots.length; i++) costs[i] = cost(this.inputs(i, inputsInUse), this.#context);
   }
 
   get length(): number {
     return this.slots.length;
+  }
+
+  deviceOverlap(index: number): number {
+    return this.#rows[this.#firstRow + index * COLUMNS]!;
   }
 
   activeRequests(): Float64Array {
@@ -68,7 +98,7 @@ export class CandidateTable {
 
   /** Fills `target` and returns it. */
   inputs(index: number, target: CostInputs = emptyInputs()): CostInputs {
-    const row = index * COLUMNS;
+    const row = this.#firstRow + index * COLUMNS;
     target.deviceOverlapBlocks = this.#rows[row]!;
     target.hostOverlapBlocks = this.#rows[row + 1]!;
     target.diskOverlapBlocks = this.#rows[row + 2]!;

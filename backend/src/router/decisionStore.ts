@@ -5,8 +5,9 @@ export type DecisionListener = (decision: RoutingDecision) => void;
 /** The last decisions, in order, found by request id. Bounded: the oldest goes when a new one comes. */
 export class DecisionStore {
   readonly #limit: number;
-  /** Keyed by sequence; a `Map` keeps insertion order, so its first key is the oldest. */
-  readonly #bySequence = new Map<number, RoutingDecision>();
+  /** A ring once it is full: `#next` is then the oldest. */
+  readonly #ring: RoutingDecision[] = [];
+  #next = 0;
   readonly #byRequest = new Map<string, RoutingDecision>();
   readonly #listeners = new Set<DecisionListener>();
 
@@ -15,13 +16,15 @@ export class DecisionStore {
   }
 
   get size(): number {
-    return this.#bySequence.size;
+    return this.#ring.length;
   }
 
   add(decision: RoutingDecision): void {
-    this.#bySequence.set(decision.sequence, decision);
+    const oldest = this.#ring[this.#next];
+    if (oldest && this.#byRequest.get(oldest.request_id) === oldest) this.#byRequest.delete(oldest.request_id);
+    this.#ring[this.#next] = decision;
+    this.#next = (this.#next + 1) % this.#limit;
     this.#byRequest.set(decision.request_id, decision);
-    if (this.#bySequence.size > this.#limit) this.#dropOldest();
     this.#notify(decision);
   }
 
@@ -41,7 +44,8 @@ export class DecisionStore {
 
   /** Oldest first; the last `limit` of those with `sequence > since`. */
   list({ limit = 100, since = -1 }: { limit?: number; since?: number } = {}): RoutingDecision[] {
-    const decisions = [...this.#bySequence.values()].filter(({ sequence }) => sequence > since);
+    const oldestFirst = [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
+    const decisions = (this.#ring.length < this.#limit ? this.#ring : oldestFirst).filter(({ sequence }) => sequence > since);
     return limit > 0 ? decisions.slice(-limit) : [];
   }
 
@@ -49,12 +53,6 @@ export class DecisionStore {
   subscribe(listener: DecisionListener): Disposable {
     this.#listeners.add(listener);
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
-  }
-
-  #dropOldest(): void {
-    const [sequence, oldest] = this.#bySequence.entries().next().value!;
-    this.#bySequence.delete(sequence);
-    if (this.#byRequest.get(oldest.request_id) === oldest) this.#byRequest.delete(oldest.request_id);
   }
 
   #notify(decision: RoutingDecision): void {

@@ -49,11 +49,15 @@ export interface TierOverlap {
   device: Uint32Array;
   /** Where the larger number in `device` was not told by events but guessed from decisions. */
   predicted?: Uint32Array;
+  /** False: nothing is known of any host cache or disk. */
+  lowerTiers: boolean;
   /** Blocks right after the device's. */
   host(slot: number): number;
   /** Blocks right after the host's. */
   disk(slot: number): number;
 }
+
+const none = (): number => 0;
 
 interface Rank {
   stream: EventStream;
@@ -150,9 +154,10 @@ export class KvIndexer {
   findMatches(sequence: ArrayLike<bigint>): TierOverlap {
     const device = this.#overlapBuffer();
     this.#tier('device').findMatches(sequence, device);
+    if (this.#tiers.size === 1) return { device, host: none, disk: none, lowerTiers: false };
     const host = (slot: number): number => this.#tiers.get('host')?.matchFrom(slot, sequence, device[slot]!) ?? 0;
     const disk = (slot: number): number => this.#tiers.get('disk')?.matchFrom(slot, sequence, device[slot]! + host(slot)) ?? 0;
-    return { device, host, disk };
+    return { device, host, disk, lowerTiers: true };
   }
 
   blocksOf(slot: number): number {

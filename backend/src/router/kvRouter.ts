@@ -11,7 +11,7 @@ import { eligibleWorkers, type WorkerConstraints } from './eligibleWorkers.ts';
 import { type ApplyResult, type EventRecovery, KvIndexer, type TierOverlap } from './kvIndexer.ts';
 import type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
 import type { RouterHealth } from './routerDoctor.ts';
-import { microseconds, recordDecision } from './recordDecision.ts';
+import { recordDecision } from './recordDecision.ts';
 import { RouterError } from './routerError.ts';
 import { type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
 import { resolveWeights, type ResolvedWeights } from './routerWeights.ts';
@@ -130,7 +130,7 @@ export class KvRouter {
     const weights = request.overrides ? resolveWeights(request.overrides, this.weights) : this.weights;
     this.#purgeStaleNowAndThen();
     const slots = this.eligible(request);
-    const hashes = this.#kernels.hashBlocks(request.tokens, this.blockSize, request);
+    const hashes = this.#kernels.hashBlocks(request.tokens, this.blockSize, request, true);
     const { sequence } = hashes;
     const hashed = performance.now();
     const overlap = this.#findMatches(sequence);
@@ -150,10 +150,10 @@ export class KvRouter {
       block_size: this.blockSize,
       isl_tokens: request.tokens.length,
       request_blocks: sequence.length,
-      ...(sequence.length > 0 && { prefix_hash: String(sequence.at(-1)) }),
+      prefixHash: sequence.at(-1),
       formula,
       weights,
-      timing_us: microseconds({ start, hashed, matched, end }),
+      clock: { start, hashed, matched, end },
       table,
       selection,
       turn,
@@ -168,7 +168,10 @@ export class KvRouter {
       const newBlocks = sequence.length - inputs.deviceOverlapBlocks;
       this.#active.add({ requestId: request.requestId, slot, sequence: tracked, prefillTokens, newBlocks }, this.#clock());
       this.#approximate?.insert(slot.slot, hashes, this.#clock());
-      this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId: slot.workerId, dpRank: slot.dpRank, sequence: tracked, prefillTokens });
+      if (this.#sequenceListeners.size > 0) {
+        const { workerId, dpRank } = slot;
+        this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId, dpRank, sequence: tracked.slice(), prefillTokens });
+      }
     }
     this.decisions.add(decision);
     return decision;

@@ -6,8 +6,12 @@ import { rankName } from './whatIf.ts';
 
 interface DecisionFacts extends Pick<
   RoutingDecision,
-  'sequence' | 'request_id' | 'model' | 'mode' | 'block_size' | 'isl_tokens' | 'request_blocks' | 'prefix_hash' | 'formula' | 'weights' | 'timing_us'
+  'sequence' | 'request_id' | 'model' | 'mode' | 'block_size' | 'isl_tokens' | 'request_blocks' | 'formula' | 'weights'
 > {
+  /** Sequence hash of the last full block. */
+  prefixHash: bigint | undefined;
+  /** Clock readings in milliseconds. */
+  clock: Record<'start' | 'hashed' | 'matched' | 'end', number>;
   table: CandidateTable;
   selection: Selection;
   /** Index of round-robin's choice. */
@@ -15,28 +19,41 @@ interface DecisionFacts extends Pick<
   pinned: boolean;
 }
 
-/** The record of a decision. Its long parts (`candidates`, `tied`, `reason`) are worked out when they are first read. */
-export function recordDecision({ table, selection, turn, pinned, ...facts }: DecisionFacts): RoutingDecision {
+/** The record of a decision. What takes long to make (`candidates`, `tied`, `reason`, texts) is made when it is first read. */
+export function recordDecision(facts: DecisionFacts): RoutingDecision {
+  const { table, selection, prefixHash, clock } = facts;
+  const now = Date.now();
   const name = (index: number): string => rankName(table.slots[index]!.id, table.slots[index]!.dpRank);
   const winner = table.slots[selection.index]!;
+  const chosen: RoutingDecision['chosen'] = {
+    worker_id: winner.id,
+    dp_rank: winner.dpRank,
+    overlap_blocks: table.deviceOverlap(selection.index),
+    cost: facts.formula === 'none' ? null : table.costs[selection.index]!,
+  };
+  if (winner.pod !== undefined) chosen.pod = winner.pod;
   let candidates: CandidateScore[] | undefined;
   let tied: string[] | undefined;
   let reason: string | undefined;
   const all = (): CandidateScore[] => (candidates ??= Array.from({ length: table.length }, (_, i) => table.score(i)));
   const names = (): string[] => (tied ??= selection.tied.map(name));
-  return {
-    ...facts,
-    time: new Date().toISOString(),
+  const decision: RoutingDecision = {
+    sequence: facts.sequence,
+    request_id: facts.request_id,
+    get time() {
+      return new Date(now).toISOString();
+    },
+    model: facts.model,
+    mode: facts.mode,
+    block_size: facts.block_size,
+    isl_tokens: facts.isl_tokens,
+    request_blocks: facts.request_blocks,
+    formula: facts.formula,
+    weights: facts.weights,
     get candidates() {
       return all();
     },
-    chosen: {
-      worker_id: winner.id,
-      dp_rank: winner.dpRank,
-      ...(winner.pod === undefined ? {} : { pod: winner.pod }),
-      overlap_blocks: table.inputs(selection.index).deviceOverlapBlocks,
-      cost: facts.formula === 'none' ? null : table.costs[selection.index]!,
-    },
+    chosen,
     get tied() {
       return names();
     },
@@ -48,15 +65,22 @@ export function recordDecision({ table, selection, turn, pinned, ...facts }: Dec
         winner: all()[selection.index]!,
         tied: names(),
         temperature: facts.weights.temperature,
-        pinned,
+        pinned: facts.pinned,
       }));
     },
-    round_robin_choice: name(turn % table.length),
+    get round_robin_choice() {
+      return name(facts.turn % table.length);
+    },
+    get timing_us() {
+      return microseconds(clock);
+    },
   };
+  if (prefixHash !== undefined) decision.prefix_hash = String(prefixHash);
+  return decision;
 }
 
-/** The phases of a decision from its clock readings in milliseconds. */
-export function microseconds({ start, hashed, matched, end }: Record<'start' | 'hashed' | 'matched' | 'end', number>): RoutingDecision['timing_us'] {
+/** The phases of a decision. */
+function microseconds({ start, hashed, matched, end }: DecisionFacts['clock']): RoutingDecision['timing_us'] {
   const us = (from: number, to: number): number => Math.round((to - from) * 1e4) / 10;
   return { hashing: us(start, hashed), find_matches: us(hashed, matched), scoring: us(matched, end), total: us(start, end) };
 }

@@ -5,7 +5,8 @@ import type { PrefixIndex } from './prefixIndex.ts';
 
 /** The three parts of the router whose speed matters. The native addon brings its own; these are the readable ones. */
 export interface RouterKernels {
-  hashBlocks(tokens: ArrayLike<number>, blockSize: number, scope: HashScope): BlockHashes;
+  /** What `inPassing` returns is valid until the next call: most hashes are looked at once, and arrays are dear. */
+  hashBlocks(tokens: ArrayLike<number>, blockSize: number, scope: HashScope, inPassing?: boolean): BlockHashes;
   createIndex(): PrefixIndex;
   createActiveBlocks(): ActiveBlocks;
 }

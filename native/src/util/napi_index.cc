@@ -115,13 +115,13 @@ public:
   explicit ActiveBlocksObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {}
 
 private:
-  void acquire(const Napi::CallbackInfo& info) {
+  Napi::Value acquire(const Napi::CallbackInfo& info) {
     const auto sequence = hashes(info[1], "sequence");
-    blocks_.acquire(slotOf(info[0]), sequence.data, sequence.count);
+    return Napi::Number::New(info.Env(), blocks_.acquire(slotOf(info[0]), sequence.data, sequence.count));
   }
   void release(const Napi::CallbackInfo& info) {
-    const auto sequence = hashes(info[1], "sequence");
-    blocks_.release(slotOf(info[0]), sequence.data, sequence.count);
+    if (!info[1].IsNumber()) expected(info.Env(), "handle", "a number");
+    blocks_.release(slotOf(info[0]), info[1].As<Napi::Number>().Uint32Value());
   }
   Napi::Value count(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(blocks_.count(slotOf(info[0])))); }
   void sharedPrefix(const Napi::CallbackInfo& info) {

@@ -45,14 +45,12 @@ describe('native kernels beside the TypeScript ones', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
         const [fast, readable] = [kernels.createActiveBlocks(), new MapActiveBlocks()];
-        const running: { slot: number; sequence: BigUint64Array }[] = [];
+        const running: { slot: number; handles: number[] }[] = [];
         for (const { slot, sequence, end } of steps) {
           const ended = end ? running.pop() : undefined;
-          for (const blocks of [fast, readable]) {
-            if (ended) blocks.release(ended.slot, ended.sequence);
-            else blocks.acquire(slot, sequence);
-          }
-          if (!ended) running.push({ slot, sequence });
+          const both = [fast, readable];
+          if (ended) both.forEach((blocks, i) => blocks.release(ended.slot, ended.handles[i]!));
+          else running.push({ slot, handles: both.map((blocks) => blocks.acquire(slot, sequence)) });
           const [ours, theirs] = [new Uint32Array(4), new Uint32Array(4)];
           fast.sharedPrefix(sequence, ours);
           readable.sharedPrefix(sequence, theirs);

@@ -16,12 +16,17 @@ export function nativeKernels(): RouterKernels {
     for (let i = 0; i < tokens.length; i++) scratch[i] = tokens[i]!;
     return scratch.subarray(0, tokens.length);
   };
+  let passing = new BigUint64Array(0);
+  const passingHashes = (blocks: number): BigUint64Array => {
+    if (passing.length < blocks) passing = new BigUint64Array(2 * blocks);
+    return passing.subarray(0, blocks);
+  };
   return {
-    hashBlocks(tokens, blockSize, scope: HashScope): BlockHashes {
+    hashBlocks(tokens, blockSize, scope: HashScope, inPassing = false): BlockHashes {
       if (!Number.isSafeInteger(blockSize) || blockSize < 1) throw new InvalidBlockSizeError(blockSize);
       const blocks = Math.floor(tokens.length / blockSize);
       const seed = localHashSeed(scope);
-      const sequence = new BigUint64Array(blocks);
+      const sequence = inPassing ? passingHashes(blocks) : new BigUint64Array(blocks);
       addon.hashBlocks(packedTokens(tokens), blockSize, seed, undefined, sequence);
       return {
         sequence,
