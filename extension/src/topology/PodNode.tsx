@@ -37,7 +37,9 @@ export const PodNode = memo(({ data: { placed } }: NodeProps<PodFlowNode>): Reac
         </div>
       )}
       {pod.kv && <KvBar {...pod.kv} />}
-      {(type === 'frontend' || role === 'prefill') && <Handle type="source" position={Position.Right} isConnectable={false} />}
+      {type === 'frontend' && <Handle type="source" position={Position.Right} isConnectable={false} />}
+      {role === 'prefill' && <Handle id="kv-out" type="source" position={Position.Right} isConnectable={false} />}
+      {role === 'decode' && <Handle id="kv-in" type="target" position={Position.Right} isConnectable={false} />}
     </div>
   );
 });

@@ -6,10 +6,12 @@ import type { ReactElement } from 'react';
 import type { GraphView } from '../protocol.ts';
 import { layoutGraphs, podSize } from './graphLayout.ts';
 import { transferText } from './podText.ts';
+import { TransferEdge } from './TransferEdge.tsx';
 import { HeadingNode, PodNode } from './PodNode.tsx';
 import type { HeadingFlowNode, PodFlowNode } from './PodNode.tsx';
 
 const nodeTypes = { pod: PodNode, heading: HeadingNode };
+const edgeTypes = { kv: TransferEdge };
 
 /** Graphs, pods and routed requests as a picture that can be moved and zoomed. */
 export function TopologyPicture({ graphs }: { graphs: readonly GraphView[] }): ReactElement {
@@ -40,6 +42,7 @@ export function TopologyPicture({ graphs }: { graphs: readonly GraphView[] }): R
         id,
         source,
         target,
+        ...(kind === 'kv' && { type: 'kv', sourceHandle: 'kv-out', targetHandle: 'kv-in' }),
         className: ['dl-Edge', `dl-mod-${kind}`, ...(requests === 0 ? ['dl-mod-idle'] : busy ? ['dl-mod-busy'] : [])].join(' '),
         animated: busy && !window.matchMedia('(prefers-reduced-motion: reduce)').matches,
         ...(requests === 0 ? {} : { label: kind === 'kv' ? transferText(edge) : `${requests} requests` }),
@@ -64,8 +67,9 @@ export function TopologyPicture({ graphs }: { graphs: readonly GraphView[] }): R
       nodes={nodes}
       edges={edges}
       nodeTypes={nodeTypes}
+      edgeTypes={edgeTypes}
       fitView
-      fitViewOptions={{ padding: 0.12, maxZoom: 1.1 }}
+      fitViewOptions={{ padding: { x: 0.12, y: 0.12, ...(graphs.some(({ transfers }) => transfers) && { right: '190px' as const }) }, maxZoom: 1.1 }}
       minZoom={0.2}
       nodesDraggable={false}
       nodesConnectable={false}

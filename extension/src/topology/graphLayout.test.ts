@@ -19,19 +19,20 @@ test('frontends stand left of workers and no two pods overlap', () => {
   }
 });
 
-test('prefill pods stand between frontends and decode pods, joined to these by what was read', () => {
+test('prefill pods stand above decode pods, joined to these by what was read', () => {
   const [frontend, worker] = graph!.components;
   const prefill = { ...worker!, name: 'VllmPrefillWorker', role: 'prefill' as const, pods: [{ ...worker!.pods[0]!, name: 'prefill-0' }] };
   const decode = { ...worker!, role: 'decode' as const, pods: worker!.pods.slice(0, 2) };
   const transfers = [{ from: 'prefill-0', to: decode.pods[0]!.name, requests: 2, blocks: 12, bytes: 4_423_680 }];
   const { pods, edges } = layoutGraphs([{ ...graph!, components: [frontend!, decode, prefill], transfers }]);
-  const [left, middle, right] = [
+  const [frontendPod, prefillPod, decodePod] = [
     pods.find(({ type }) => type === 'frontend')!,
     pods.find(({ role }) => role === 'prefill')!,
     pods.find(({ role }) => role === 'decode')!,
   ];
-  expect(middle.x).toBeGreaterThan(left.x + podSize.width);
-  expect(right.x).toBeGreaterThan(middle.x + podSize.width);
+  expect(prefillPod.x).toBeGreaterThan(frontendPod.x + podSize.width);
+  expect(decodePod.x).toBe(prefillPod.x);
+  expect(decodePod.y).toBeGreaterThanOrEqual(prefillPod.y + podSize.height);
   expect(edges.filter(({ kind }) => kind === 'kv').map(({ blocks, bytes }) => ({ blocks, bytes }))).toEqual([
     { blocks: 12, bytes: 4_423_680 },
     { blocks: 0, bytes: 0 },

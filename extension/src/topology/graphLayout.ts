@@ -43,7 +43,7 @@ export interface GraphLayout {
 }
 
 /**
- * Places graphs one below the other: frontends left, workers right, prefill before decode. A frontend is joined to every worker and a prefill pod to
+ * Places graphs one below the other: frontends left, workers right, prefill above decode. A frontend is joined to every worker and a prefill pod to
  * every decode pod, also before the first request, so that the picture does not jump when traffic starts.
  */
 export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
@@ -51,11 +51,13 @@ export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
   let top = 0;
   for (const graph of graphs) {
     const prefix = `${graph.namespace}/${graph.name}`;
-    const pods = graph.components.flatMap((component) => component.pods.map((pod) => ({ component, pod, id: `${prefix}/${pod.name}` })));
+    const inFlow = graph.components.toSorted((a, b) => rank(a) - rank(b));
+    const pods = inFlow.flatMap((component) => component.pods.map((pod) => ({ component, pod, id: `${prefix}/${pod.name}` })));
     const edges = edgesOf(graph, prefix);
     const drawing = new dagre.graphlib.Graph().setGraph({ rankdir: 'LR', nodesep: 22, ranksep: 120 }).setDefaultEdgeLabel(() => ({}));
     for (const { id } of pods) drawing.setNode(id, { ...podSize });
-    for (const { source, target } of edges) drawing.setEdge(source, target);
+    // Transfers run along the right side of the column of workers.
+    for (const { kind, source, target } of edges) if (kind === 'requests') drawing.setEdge(source, target);
     dagre.layout(drawing);
     const inOrder = placesInOrder(pods.map(({ id }) => drawing.node(id)));
     const placed = pods.map(({ id, component, pod }, i) => {
@@ -71,6 +73,10 @@ export function layoutGraphs(graphs: readonly GraphView[]): GraphLayout {
     top += headingHeight + height + gapBetweenGraphs;
   }
   return result;
+}
+
+function rank({ role }: GraphView['components'][number]): number {
+  return role === 'prefill' ? 0 : 1;
 }
 
 /** Dagre may turn a column upside down; here the first pod of a column is always the topmost. */

@@ -1,4 +1,4 @@
-import type { GraphView, PodView, TopologySnapshot } from '../../../backend/src/protocol/lab';
+import type { GraphView, KvTransferEdge, PodView, TopologySnapshot } from '../../../backend/src/protocol/lab';
 import { html } from './html';
 import { theme } from './html';
 import type { Markup } from './html';
@@ -17,9 +17,9 @@ const standalone: Palette = {
   warn: '#e65100',
 };
 
-const box = { width: 290, height: 62, gapX: 120, gapY: 18, margin: 14, title: 28 };
+const box = { width: 290, height: 62, gapX: 120, gapY: 18, margin: 14, title: 28, arc: 150 };
 
-/** Graphs as boxes: frontends left, everything they route to on the right, prefill before decode; requests and KV transfers on the edges. */
+/** Graphs as boxes: frontends left, everything they route to on the right, prefill above decode; requests on the edges, KV transfers along the right side. */
 export function topologyPicture(snapshot: TopologySnapshot): Picture {
   const pods = snapshot.graphs.flatMap((g) =>
     g.components.flatMap((c) =>
@@ -41,16 +41,13 @@ export function topologyPicture(snapshot: TopologySnapshot): Picture {
 
 function drawGraph(graph: GraphView, palette: Palette): Markup {
   const isPrefill = (c: GraphView['components'][number]): boolean => c.role === 'prefill';
-  const columns = [
-    graph.components.filter((c) => c.type === 'frontend'),
-    graph.components.filter(isPrefill),
-    graph.components.filter((c) => c.type !== 'frontend' && !isPrefill(c)),
-  ]
-    .map((components) => components.flatMap((c) => c.pods.map((pod) => ({ pod, component: c.name }))))
-    .filter((pods, i) => i !== 1 || pods.length > 0);
+  const workers = graph.components.filter((c) => c.type !== 'frontend');
+  const columns = [graph.components.filter((c) => c.type === 'frontend'), [...workers.filter(isPrefill), ...workers.filter((c) => !isPrefill(c))]].map(
+    (components) => components.flatMap((c) => c.pods.map((pod) => ({ pod, component: c.name }))),
+  );
   const tallest = Math.max(1, ...columns.map((column) => column.length));
   const height = box.title + tallest * (box.height + box.gapY) + box.margin;
-  const width = 2 * box.margin + columns.length * box.width + (columns.length - 1) * box.gapX;
+  const width = 2 * box.margin + 2 * box.width + box.gapX + (graph.transfers?.length ? box.arc : 0);
   const places = new Map<string, { x: number; y: number }>();
   columns.forEach((column, i) => {
     const indent = ((tallest - column.length) * (box.height + box.gapY)) / 2;
@@ -71,18 +68,12 @@ function drawGraph(graph: GraphView, palette: Palette): Markup {
     font-size="12"
   >
     <text x="${box.margin}" y="18" font-weight="600" fill="${palette.text}">${state}</text>
-    ${graph.edges.map((edge) => drawEdge(edge, `${edge.requests} requests`, places, palette))}
-    ${graph.transfers?.map((edge) => drawEdge(edge, `${edge.blocks} blocks, ${(edge.bytes / 1e6).toFixed(1)} MB of KV`, places, palette))}
+    ${graph.edges.map((edge) => drawEdge(edge, places, palette))}${graph.transfers?.map((edge) => drawTransfer(edge, places, palette))}
     ${columns.flat().map(({ pod, component }) => drawPod(pod, component, places.get(pod.name)!, palette))}
   </svg>`;
 }
 
-function drawEdge(
-  edge: { from: string; to: string; requests: number },
-  label: string,
-  places: Map<string, { x: number; y: number }>,
-  palette: Palette,
-): Markup | undefined {
+function drawEdge(edge: GraphView['edges'][number], places: Map<string, { x: number; y: number }>, palette: Palette): Markup | undefined {
   const from = places.get(edge.from);
   const to = places.get(edge.to);
   if (!from || !to) return undefined;
@@ -94,7 +85,18 @@ function drawEdge(
       stroke="${palette.accent}"
       stroke-width="${1 + Math.min(4, Math.log2(1 + edge.requests) / 2)}"
     />
-    <text x="${x2 - 8}" y="${y2 - 6}" text-anchor="end" fill="${palette.quiet}">${label}</text>`;
+    <text x="${x2 - 8}" y="${y2 - 6}" text-anchor="end" fill="${palette.quiet}">${edge.requests} requests</text>`;
+}
+
+function drawTransfer(edge: KvTransferEdge, places: Map<string, { x: number; y: number }>, palette: Palette): Markup | undefined {
+  const from = places.get(edge.from);
+  const to = places.get(edge.to);
+  if (!from || !to) return undefined;
+  const [x, y1, y2] = [from.x + box.width, from.y + box.height / 2, to.y + box.height / 2];
+  return html`<path d="M${x} ${y1} C${x + 56} ${y1} ${x + 56} ${y2} ${x + 6} ${y2}" fill="none" stroke="${palette.success}" stroke-width="2" />
+    <path d="M${x + 2} ${y2} l9 -5 v10 z" fill="${palette.success}" />
+    <text x="${x + 48}" y="${(y1 + y2) / 2 - 3}" fill="${palette.text}">${edge.blocks} blocks</text>
+    <text x="${x + 48}" y="${(y1 + y2) / 2 + 12}" fill="${palette.quiet}">${(edge.bytes / 1e6).toFixed(1)} MB of KV</text>`;
 }
 
 function drawPod(pod: PodView, component: string, at: { x: number; y: number }, palette: Palette): Markup {
