@@ -28,6 +28,7 @@ const modelCard = z
     max_num_batched_tokens: z.number().int().positive(),
     migration_limit: z.number().int().nonnegative(),
     eos_token_ids: z.array(z.number().int()),
+    default_sampling: z.object({ temperature: z.number().min(0).optional(), top_p: z.number().optional(), top_k: z.number().int().optional() }).optional(),
     tokenizer_path: z.string(),
     engine: z.object({
       name: z.string(),
