@@ -5,9 +5,10 @@ import { promptsOf } from './routerWorkload.ts';
 const BLOCK = 16;
 const WARM_UP = 2_000;
 
+/** One value per round. */
 export interface Latencies {
-  p50: number;
-  p99: number;
+  p50: number[];
+  p99: number[];
 }
 
 /**
@@ -19,27 +20,34 @@ export function decisionLatencies({
   tokens,
   kernels,
   decisions = 5_000,
+  rounds = 5,
 }: {
   workers: number;
   tokens: number;
   kernels: RouterKernels;
   decisions?: number;
+  rounds?: number;
 }): Latencies {
   const router = new KvRouter({ mode: 'kv', blockSize: BLOCK, seed: 1n, kernels });
   router.setWorkers(Array.from({ length: workers }, (_, i) => ({ workerId: BigInt(i), pod: `pod-${i}` })));
   const prompts = promptsOf(64, tokens);
   const feed = eventFeed(router, kernels);
-  const taken: number[] = [];
-  for (let i = 0; i < WARM_UP + decisions; i++) {
+  const latencies: Latencies = { p50: [], p99: [] };
+  let taken: number[] = [];
+  for (let i = 0; i < WARM_UP + rounds * decisions; i++) {
     const prompt = prompts[i % prompts.length]!;
     const start = performance.now();
     const { chosen } = router.route({ requestId: `r${i}`, model: 'm', tokens: prompt });
     if (i >= WARM_UP) taken.push((performance.now() - start) * 1000);
     feed(BigInt(chosen.worker_id), prompt);
     router.free(`r${i - 32}`);
+    if (taken.length < decisions) continue;
+    taken.sort((a, b) => a - b);
+    latencies.p50.push(taken[Math.floor(decisions * 0.5)]!);
+    latencies.p99.push(taken[Math.floor(decisions * 0.99)]!);
+    taken = [];
   }
-  taken.sort((a, b) => a - b);
-  return { p50: taken[Math.floor(taken.length * 0.5)]!, p99: taken[Math.floor(taken.length * 0.99)]! };
+  return latencies;
 }
 
 /** Selections per second without booking, one stored event between each, as `bench_dynamo_index.py` does it. */

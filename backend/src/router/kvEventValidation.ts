@@ -15,16 +15,32 @@ export function describeInvalidEvent(candidate: unknown): string | undefined {
     case 'cleared':
       return undefined;
     case 'removed':
-      if (!Array.isArray(data.blockHashes) || !data.blockHashes.every(isUint64)) return 'blockHashes are no unsigned 64-bit integers';
+      if (!Array.isArray(data.blockHashes) || !areUint64(data.blockHashes)) return 'blockHashes are no unsigned 64-bit integers';
       return undefined;
     case 'stored':
       if (data.parentHash !== undefined && !isUint64(data.parentHash)) return 'parentHash is no unsigned 64-bit integer';
       if (!Array.isArray(data.blocks)) return 'blocks are no list';
-      if (!data.blocks.every((block) => isUint64(block?.blockHash) && isUint64(block?.tokensHash))) return 'a block hash is no unsigned 64-bit integer';
+      if (!haveHashes(data.blocks)) return 'a block hash is no unsigned 64-bit integer';
       return undefined;
     default:
       return 'unknown event type';
   }
 }
 
-const isUint64 = (value: unknown): value is bigint => typeof value === 'bigint' && value >= 0n && value <= 0xffffffffffffffffn;
+const LARGEST = 0xffffffffffffffffn;
+
+const isUint64 = (value: unknown): value is bigint => typeof value === 'bigint' && value >= 0n && value <= LARGEST;
+
+// Plain loops: every block of every event passes here.
+function areUint64(values: readonly unknown[]): boolean {
+  for (let i = 0; i < values.length; i++) if (!isUint64(values[i])) return false;
+  return true;
+}
+
+function haveHashes(blocks: readonly (Record<'blockHash' | 'tokensHash', unknown> | null | undefined)[]): boolean {
+  for (let i = 0; i < blocks.length; i++) {
+    const block = blocks[i];
+    if (!isUint64(block?.blockHash) || !isUint64(block?.tokensHash)) return false;
+  }
+  return true;
+}

@@ -1,5 +1,6 @@
 import type { KvCacheEvent, RouterEvent, StorageTier } from '../protocol/index.ts';
 import { EventStream, type EventGap } from './eventStream.ts';
+import { HashColumns } from './hashColumns.ts';
 import { describeInvalidEvent } from './kvEventValidation.ts';
 import type { PrefixIndex, PrefixIndexStats } from './prefixIndex.ts';
 import type { WorkerSlot, WorkerTable } from './workerTable.ts';
@@ -58,6 +59,9 @@ export interface TierOverlap {
 }
 
 const none = (): number => 0;
+
+/** The hashes of the event under way; no index keeps an array. */
+const columnsInUse = new HashColumns();
 
 interface Rank {
   stream: EventStream;
@@ -201,12 +205,12 @@ export class KvIndexer {
     const index = this.#tier(storageTier);
     switch (data.type) {
       case 'stored': {
-        const { engineHashes, localHashes } = hashColumns(data.blocks);
+        const { engineHashes, localHashes } = columnsInUse.stored(data.blocks);
         const status = index.store(slot.slot, data.parentHash, engineHashes, localHashes, this.#sequenceInAnotherTier(index, slot.slot, data.parentHash));
         return status === 'orphan' ? { status, detail: `parent ${data.parentHash} is not held by worker ${slot.id}` } : { status };
       }
       case 'removed': {
-        const missing = index.remove(slot.slot, data.blockHashes);
+        const missing = index.remove(slot.slot, columnsInUse.removed(data.blockHashes));
         return missing === 0 ? { status: 'ok' } : { status: 'block-not-found', detail: `${missing} of ${data.blockHashes.length} blocks were not held` };
       }
       case 'cleared':
@@ -257,25 +261,4 @@ export class KvIndexer {
     const byStatus = this.#counts[type];
     byStatus[status] = (byStatus[status] ?? 0) + 1;
   }
-}
-
-interface HashColumns {
-  engineHashes: BigUint64Array;
-  localHashes: BigUint64Array;
-}
-
-/** Events of few blocks are frequent, and making an array costs more than filling it, so short ones are used again; the index keeps none. */
-const SHORT_COLUMNS = Array.from({ length: 9 }, (_, length) => emptyColumns(length));
-
-function hashColumns(blocks: readonly { blockHash: bigint; tokensHash: bigint }[]): HashColumns {
-  const columns = SHORT_COLUMNS[blocks.length] ?? emptyColumns(blocks.length);
-  for (let i = 0; i < blocks.length; i++) {
-    columns.engineHashes[i] = blocks[i]!.blockHash;
-    columns.localHashes[i] = blocks[i]!.tokensHash;
-  }
-  return columns;
-}
-
-function emptyColumns(length: number): HashColumns {
-  return { engineHashes: new BigUint64Array(length), localHashes: new BigUint64Array(length) };
 }
