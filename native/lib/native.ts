@@ -129,6 +129,11 @@ export interface NativeModel {
   /** Uses the buffer (64-byte aligned, zeroed at first) as KV pool and keeps it alive; returns how many blocks it holds. */
   attachPool(pool: ArrayBuffer): number;
   /**
+   * Copies whole blocks out of the pool into `other` (same block size), then out of `other` into the pool; both lists are pairs of the pool's block and
+   * `other`'s. On the model's thread, in order with steps: a step that is asked for later finds them copied.
+   */
+  copyBlocks(other: ArrayBuffer, out: Int32Array, into: Int32Array): Promise<void>;
+  /**
    * One forward pass over a mixed batch. One at a time: throws `BUSY` while another is in flight, `INVALID_SLICE` for a slice that does not fit.
    * Rejects with `NOT_FINITE` or `CANCELLED`. Runs on the model's thread; the event loop stays free.
    */

@@ -1,6 +1,6 @@
 import { nativeAddon } from '@dynamo-labs/native';
 import { BLOCK_HASH_SEED, localBlockHashes, sequenceHashes } from '../protocol/blockHash.ts';
-import type { KvCacheEvent, KvCacheEventData } from '../protocol/index.ts';
+import type { KvCacheEvent, KvCacheEventData, StorageTier } from '../protocol/index.ts';
 
 /** A page of the KV pool. */
 interface Block {
@@ -42,6 +42,13 @@ export interface BlockManagerOptions {
   onEvent?: (event: KvCacheEvent) => void;
   /** These blocks are about to be written. */
   onAllocate?: (ids: readonly number[]) => void;
+  /** These leave the cache, children before parents, and are about to be written; their `removed` event follows. */
+  onEvict?: (evicted: readonly EvictedBlock[]) => void;
+}
+
+export interface EvictedBlock {
+  id: number;
+  identity: BlockIdentity;
 }
 
 /**
@@ -55,6 +62,7 @@ export class BlockManager {
   readonly #enablePrefixCaching: boolean;
   readonly #onEvent: (event: KvCacheEvent) => void;
   readonly #onAllocate: (ids: readonly number[]) => void;
+  readonly #onEvict: (evicted: readonly EvictedBlock[]) => void;
   readonly #blocks: Block[];
   readonly #free: number[];
   readonly #cache = new Map<bigint, Block>();
@@ -69,6 +77,7 @@ export class BlockManager {
     this.#enablePrefixCaching = options.enablePrefixCaching;
     this.#onEvent = options.onEvent ?? (() => {});
     this.#onAllocate = options.onAllocate ?? (() => {});
+    this.#onEvict = options.onEvict ?? (() => {});
     this.#blocks = Array.from({ length: options.blocks }, (_, id) => ({ id, references: 0 }));
     this.#free = this.#blocks.map((block) => block.id).reverse();
   }
@@ -117,6 +126,10 @@ export class BlockManager {
     return matched;
   }
 
+  isCached(sequenceHash: bigint): boolean {
+    return this.#cache.has(sequenceHash);
+  }
+
   /** Takes the cached blocks for a sequence; they must have been matched in the same turn. */
   acquire(identities: readonly BlockIdentity[]): number[] {
     return identities.map((identity) => {
@@ -131,14 +144,17 @@ export class BlockManager {
   /** Takes `count` blocks for writing, evicting idle ones where needed; `undefined`, and nothing taken, when there are not enough. */
   allocate(count: number): number[] | undefined {
     if (count > this.availableBlocks) return undefined;
-    const evicted: bigint[] = [];
+    const evicted: EvictedBlock[] = [];
     const ids: number[] = [];
     for (let i = 0; i < count; i++) {
       const id = this.#free.pop() ?? this.#evictOne(evicted);
       this.#blocks[id]!.references = 1;
       ids.push(id);
     }
-    if (evicted.length > 0) this.#emit({ type: 'removed', blockHashes: evicted });
+    if (evicted.length > 0) {
+      this.#onEvict(evicted);
+      this.emit({ type: 'removed', blockHashes: evicted.map(({ identity }) => identity.sequenceHash) });
+    }
     if (ids.length > 0) this.#onAllocate(ids);
     return ids;
   }
@@ -152,7 +168,7 @@ export class BlockManager {
     if (!this.#enablePrefixCaching) return;
     let run: { parentHash?: bigint; blocks: { blockHash: bigint; tokensHash: bigint }[] } | undefined;
     const flush = (): void => {
-      if (run) this.#emit({ type: 'stored', ...run });
+      if (run) this.emit({ type: 'stored', ...run });
       run = undefined;
     };
     for (const [i, identity] of identities.entries()) {
@@ -207,7 +223,7 @@ export class BlockManager {
     }
     this.#cache.clear();
     this.#idle.clear();
-    if (this.#enablePrefixCaching) this.#emit({ type: 'cleared' });
+    if (this.#enablePrefixCaching) this.emit({ type: 'cleared' });
     return count;
   }
 
@@ -253,22 +269,24 @@ export class BlockManager {
     return block && sameTokens(block.cached!.tokens, identity.tokens) ? block : undefined;
   }
 
-  #evictOne(evicted: bigint[]): number {
+  #evictOne(evicted: EvictedBlock[]): number {
     for (const block of this.#idle) {
-      const { children, sequenceHash: hash, parentHash } = block.cached!;
+      const { children, ...identity } = block.cached!;
       if (children > 0) continue;
+      const { sequenceHash: hash, parentHash } = identity;
       this.#idle.delete(block);
       this.#cache.delete(hash);
       delete block.cached;
       if (parentHash !== undefined) this.#cache.get(parentHash)!.cached!.children--;
-      evicted.push(hash);
+      evicted.push({ id: block.id, identity });
       return block.id;
     }
     throw new Error('every idle block has children');
   }
 
-  #emit(data: KvCacheEventData): void {
-    this.#onEvent({ eventId: this.#nextEventId++, dpRank: 0, data });
+  /** The next event, of this cache or, with a tier, of one behind it: all have one sequence of ids. */
+  emit(data: KvCacheEventData, storageTier?: StorageTier): void {
+    this.#onEvent({ eventId: this.#nextEventId++, dpRank: 0, data, ...(storageTier && { storageTier }) });
   }
 }
 

@@ -1,20 +1,23 @@
 import type { NativeStepResult } from '@dynamo-labs/native';
-import { randomBytes } from 'node:crypto';
 import { initBlockHash } from '../protocol/blockHash.ts';
 import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
 import { BlockManager } from './blockManager.ts';
 import { EngineError } from './engineError.ts';
+import { engineModel } from './engineModel.ts';
 import { checkEngineOptions, stepLimits } from './engineOptions.ts';
+import { type EngineCounters, engineStats, zeroCounters } from './engineStats.ts';
 import { HeldBlocks } from './heldBlocks.ts';
+import { HostTier } from './hostTier.ts';
 import type { KvConnector, KvLoadResult } from './kvConnector.ts';
 import type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';
 import { ModelRunner } from './modelRunner.ts';
+import { newSequence } from './newSequence.ts';
+import { offerPrompt } from './offerPrompt.ts';
 import { OutputStream } from './outputStream.ts';
 import { promptAccount } from './promptAccount.ts';
 import { RemoteLoads } from './remoteLoads.ts';
-import { checkRequest } from './requestCheck.ts';
 import { Scheduler, type ScheduledSlice } from './scheduler.ts';
-import { Sequence } from './sequence.ts';
+import type { Sequence } from './sequence.ts';
 import { StopRule } from './stopRule.ts';
 import { storeFullBlocks } from './storeFullBlocks.ts';
 import { tokenOutput } from './tokenOutput.ts';
@@ -50,10 +53,12 @@ class Engine implements LlmEngine {
   readonly #blocks: BlockManager;
   readonly #scheduler: Scheduler;
   readonly #held: HeldBlocks;
+  readonly #host: HostTier | undefined;
   readonly #loads: RemoteLoads | undefined;
+  #newLoads: [sequence: Sequence, cachedBlocks: number][] = [];
   readonly #requests = new Map<Sequence, Request>();
   readonly #listeners = new Set<(event: KvCacheEvent) => void>();
-  readonly #counters = { promptTokens: 0, cachedTokens: 0, transferredTokens: 0, computedTokens: 0, generatedTokens: 0, steps: 0, failedStepsInARow: 0 };
+  readonly #counters: EngineCounters = { ...zeroCounters };
   /** Cleared between steps only: a step in flight reads the blocks. */
   readonly #clears: ((blocks: number) => void)[] = [];
   #loop: Promise<void> | undefined;
@@ -71,25 +76,18 @@ class Engine implements LlmEngine {
         for (const listener of this.#listeners) listener(event);
       },
       onAllocate: (ids) => options.connector?.blocksReused(ids),
+      onEvict: (evicted) => this.#host?.offload(evicted),
     });
+    if (options.hostBlocks && options.enablePrefixCaching)
+      this.#host = new HostTier({ blocks: options.hostBlocks, blockBytes: runner.blockBytes, onEvent: (data) => this.#blocks.emit(data, 'host_pinned') });
     this.#held = new HeldBlocks(this.#blocks, () => this.#wake());
     this.#loads = options.connector && new RemoteLoads(options.connector, (sequence, result) => this.#loadSettled(sequence, result));
     this.#scheduler = new Scheduler(this.#blocks, {
       ...stepLimits(options),
-      onLoad: (sequence, cachedBlocks) => this.#loads?.start(sequence, cachedBlocks, options.blockTokens),
+      onLoad: (...load) => void this.#newLoads.push(load),
+      hostTier: this.#host,
     });
-    const { name, architecture, parameters, eosTokenIds, spec } = runner.description;
-    this.model = {
-      name,
-      architecture,
-      parameters,
-      eosTokenIds,
-      vocabSize: spec.vocabSize,
-      contextLength: runner.maxModelLen,
-      blockTokens: options.blockTokens,
-      kvBytesPerBlock: runner.blockBytes,
-      fingerprint: runner.fingerprint,
-    };
+    this.model = engineModel(runner, options.blockTokens);
   }
 
   async *generate(request: PreprocessedRequest, signal: AbortSignal): AsyncGenerator<EngineOutput, void, void> {
@@ -119,7 +117,8 @@ class Engine implements LlmEngine {
   }
 
   dumpKvEvents(): KvCacheEvent[] {
-    return this.#blocks.dump();
+    const events = this.#blocks.dump();
+    return [...events, ...(this.#host?.dump(events.length, (hash) => this.#blocks.isCached(hash)) ?? [])];
   }
 
   clearPrefixCache(): Promise<number> {
@@ -131,18 +130,7 @@ class Engine implements LlmEngine {
   }
 
   stats(): EngineStats {
-    return {
-      totalBlocks: this.#blocks.totalBlocks,
-      usedBlocks: this.#blocks.usedBlocks,
-      cachedBlocks: this.#blocks.cachedBlocks,
-      heldBlocks: this.#held.size,
-      running: this.#scheduler.running.length,
-      waiting: this.#scheduler.waiting.length + this.#scheduler.loading.size + this.#scheduler.loaded.length,
-      waitingForRemoteKvs: this.#scheduler.loading.size,
-      ...this.#counters,
-      preemptions: this.#scheduler.preemptions,
-      lastKvEventId: this.#blocks.lastEventId,
-    };
+    return engineStats({ blocks: this.#blocks, scheduler: this.#scheduler, held: this.#held, host: this.#host, counters: this.#counters });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -154,19 +142,17 @@ class Engine implements LlmEngine {
     await disposed;
     if (!first) return;
     for (const entry of this.#requests.values()) this.#fail(entry, new EngineError('ENGINE_CLOSED', 'the engine was closed'));
-    for (const resolve of this.#clears.splice(0)) resolve(this.#blocks.clear());
+    for (const resolve of this.#clears.splice(0)) resolve(this.#clear());
+  }
+
+  #clear(): number {
+    this.#host?.clear();
+    return this.#blocks.clear();
   }
 
   #accept(request: PreprocessedRequest): Request {
     if (this.#closed) throw new EngineError('ENGINE_CLOSED', 'the engine is closed');
-    const { contextLength: maxModelLen, vocabSize } = this.model;
-    checkRequest(request, { vocabSize, maxModelLen, stopStrings: this.#options.textStream !== undefined });
-    const { seed } = request.sampling_options;
-    const maxTokens = Math.min(maxModelLen, request.token_ids.length + request.stop_conditions.max_tokens);
-    const sequence = new Sequence(request, seed === undefined ? randomBytes(8).readBigUInt64LE() : BigInt.asUintN(64, BigInt(seed)), maxTokens);
-    if (this.#options.enablePrefixCaching) sequence.identities = this.#blocks.identify(sequence.slice(0, sequence.length));
-    const remoteTokens = this.#options.connector?.remoteTokens(request);
-    if (remoteTokens !== undefined) sequence.remoteTokens = Math.min(remoteTokens, sequence.length - 1);
+    const sequence = newSequence(request, this.model, this.#blocks, this.#options);
     const text = request.stop_conditions.stop?.length ? this.#options.textStream?.() : undefined;
     const entry = { sequence, rule: new StopRule(sequence, this.model.eosTokenIds, text), output: new OutputStream() };
     this.#requests.set(sequence, entry);
@@ -207,8 +193,9 @@ class Engine implements LlmEngine {
         await Promise.resolve(); // requests that arrive in one turn share the step
         for (const entry of [...this.#requests.values()])
           if (entry.sequence.cancelled && entry.sequence.state !== 'waiting_for_remote_kvs') this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
-        for (const resolve of this.#clears.splice(0)) resolve(this.#blocks.clear());
+        for (const resolve of this.#clears.splice(0)) resolve(this.#clear());
         const slices = this.#scheduler.schedule();
+        this.#moveBlocks();
         if (slices.length === 0) return;
         await this.#step(slices);
       }
@@ -217,11 +204,20 @@ class Engine implements LlmEngine {
     }
   }
 
+  /** Copies to and from the host tier before the step, and only then lets others write to what was evicted. */
+  #moveBlocks(): void {
+    const moves = this.#host?.takeMoves();
+    const moved = moves ? this.#runner.copyBlocks(this.#host!.memory, moves) : Promise.resolve();
+    moved.catch(() => {}); // the model was disposed: so is the step
+    for (const [sequence, cachedBlocks] of this.#newLoads.splice(0)) this.#loads?.start(sequence, cachedBlocks, this.#blocks.blockTokens, moved);
+  }
+
   async #step(slices: ScheduledSlice[]): Promise<void> {
     const entries = slices.map((slice) => ({ slice, ...this.#requests.get(slice.sequence)! }));
     for (const { sequence } of entries) {
       sequence.startedAt ??= performance.now();
       sequence.firstCachedTokens ??= sequence.computedTokens;
+      sequence.firstHostTokens ??= sequence.hostTokens;
     }
     let results: NativeStepResult[];
     try {
@@ -263,21 +259,17 @@ class Engine implements LlmEngine {
     if (sequence.transfer) item.kv_transfer = sequence.transfer;
     this.#counters.promptTokens += item.prompt.prompt_tokens;
     this.#counters.cachedTokens += item.prompt.cached_tokens;
+    this.#counters.hostCachedTokens += item.prompt.host_cached_tokens ?? 0;
     this.#counters.transferredTokens += sequence.transferredTokens;
   }
 
-  /** Ends a prompt that another worker goes on from: all but its last token stays here until that worker has it. */
+  /** Ends a prompt that another worker goes on from. */
   #offer(connector: KvConnector, entry: Request, item: EngineOutput): void {
-    const { sequence } = entry;
-    const tokens = sequence.promptTokens - 1;
-    const blocks = sequence.blockTable.slice(0, Math.ceil(tokens / this.#blocks.blockTokens));
-    const release = this.#held.hold(blocks);
     try {
-      const disaggregated_params = connector.requestFinished(sequence.request, { blocks, tokens, release });
+      const disaggregated_params = offerPrompt(connector, this.#held, entry.sequence, this.#blocks.blockTokens);
       this.#finish(entry, { ...item, finish_reason: 'length', disaggregated_params });
-    } catch (cause) {
-      release();
-      this.#fail(entry, new EngineError('KV_TRANSFER_FAILED', `the KV blocks cannot be offered: ${(cause as Error).message}`, { cause }));
+    } catch (error) {
+      this.#fail(entry, error as EngineError);
     }
   }
 

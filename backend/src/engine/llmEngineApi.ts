@@ -1,4 +1,5 @@
 import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
+import type { HostTierStats } from './hostTier.ts';
 import type { KvConnector } from './kvConnector.ts';
 import type { TokenText } from './stopRule.ts';
 
@@ -30,6 +31,8 @@ export interface LlmEngineOptions {
   pool?: (bytes: number) => ArrayBuffer;
   /** Exchanges KV blocks with other workers; brings the pool's memory. Without it requests are served here alone. */
   connector?: KvConnector;
+  /** Blocks of host memory for what the pool evicts. Default 0; needs the prefix cache. */
+  hostBlocks?: number;
 }
 
 export interface EngineStats {
@@ -48,6 +51,10 @@ export interface EngineStats {
   promptTokens: number;
   cachedTokens: number;
   transferredTokens: number;
+  /** Of `cachedTokens`, those whose blocks came back from host memory. */
+  hostCachedTokens: number;
+  /** Absent without a host tier. */
+  host?: HostTierStats;
   /** Tokens that went through the model: prompts, answers, and what preemption computed again. */
   computedTokens: number;
   generatedTokens: number;

@@ -1,4 +1,5 @@
 import { nativeAddon, type NativeMatmul, type NativeModel, type NativeStepResult } from '@dynamo-labs/native';
+import type { BlockMoves } from './hostTier.ts';
 import { describeModel, modelFingerprint, type ModelDescription } from './modelFiles/index.ts';
 import type { ScheduledSlice } from './scheduler.ts';
 import type { StopRule } from './stopRule.ts';
@@ -55,6 +56,11 @@ export class ModelRunner {
 
   get blockBytes(): number {
     return this.#native.info.blockBytes;
+  }
+
+  /** Copies blocks between the pool and `memory`; the next step finds them copied. */
+  copyBlocks(memory: ArrayBuffer, { out, into }: BlockMoves): Promise<void> {
+    return this.#native.copyBlocks(memory, out, into);
   }
 
   /** One step; a slice that completes its sequence also draws the next token. */

@@ -12,8 +12,8 @@ export class RemoteLoads {
     this.#settled = settled;
   }
 
-  /** Reads what the prompt's blocks after the first `cachedBlocks` are to hold. */
-  start(sequence: Sequence, cachedBlocks: number, blockTokens: number): void {
+  /** Reads what the prompt's blocks after the first `cachedBlocks` are to hold; not before these blocks are `ready` to be written. */
+  start(sequence: Sequence, cachedBlocks: number, blockTokens: number, ready: Promise<void>): void {
     const abort = new AbortController();
     const remoteTokens = sequence.remoteTokens ?? 0;
     const load = {
@@ -23,8 +23,8 @@ export class RemoteLoads {
       tokens: Math.max(0, remoteTokens - cachedBlocks * blockTokens),
       waitUs: Math.round((performance.now() - sequence.arrivedAt) * 1000),
     };
-    const done = this.#connector
-      .load(load, abort.signal)
+    const done = ready
+      .then(() => this.#connector.load(load, abort.signal))
       .catch((error: unknown) => failedLoad(error as Error))
       .then((result) => {
         this.#running.delete(sequence);

@@ -1,4 +1,5 @@
-import type { BlockManager } from './blockManager.ts';
+import type { BlockIdentity, BlockManager } from './blockManager.ts';
+import type { HostTier } from './hostTier.ts';
 import type { Sequence } from './sequence.ts';
 
 export interface SchedulerOptions {
@@ -8,6 +9,8 @@ export interface SchedulerOptions {
   maxNumBatchedTokens: number;
   /** The sequence has blocks for its whole prompt, the first `cachedBlocks` of them filled: read the others up to its `remoteTokens`. */
   onLoad?: (sequence: Sequence, cachedBlocks: number) => void;
+  /** Where evicted blocks went. */
+  hostTier?: HostTier | undefined;
 }
 
 /** Part of a step: `count` tokens of `sequence` from its first uncomputed one. */
@@ -105,15 +108,11 @@ export class Scheduler {
   /** Moves the first of a queue into the batch; false where there is no room for it. */
   #run(queue: Sequence[], take: (sequence: Sequence) => boolean): boolean {
     const sequence = queue[0]!;
-    if (queue === this.waiting) {
-      this.#admit(sequence);
-      // Beginning what there is no room for only makes others give up what they have (vLLM's scheduler_reserve_full_isl).
-      const missing = Math.ceil(sequence.length / this.#blocks.blockTokens) - sequence.blockTable.length;
-      if (missing > this.#blocks.availableBlocks || !take(sequence)) {
-        this.#giveBack(sequence);
-        return false;
-      }
-    } else if (!take(sequence)) return false;
+    if (queue === this.waiting && !this.#admit(sequence)) return false;
+    if (!take(sequence)) {
+      if (queue === this.waiting) this.#giveBack(sequence);
+      return false;
+    }
     queue.shift();
     sequence.state = 'running';
     this.running.push(sequence);
@@ -122,11 +121,8 @@ export class Scheduler {
 
   /** Blocks for the whole prompt at once, its last token's too: who has been read can always be computed. */
   #beginLoad(sequence: Sequence): boolean {
-    this.#admit(sequence);
-    if (!this.#reserve(sequence, sequence.pendingTokens)) {
-      this.#giveBack(sequence);
-      return false;
-    }
+    if (!this.#admit(sequence)) return false;
+    this.#reserve(sequence, sequence.pendingTokens);
     this.waiting.shift();
     sequence.state = 'waiting_for_remote_kvs';
     this.loading.add(sequence);
@@ -151,13 +147,37 @@ export class Scheduler {
     this.waiting.unshift(sequence);
   }
 
-  /** Starts from the cached blocks of the prompt. The last token is always computed: its logits are needed. */
-  #admit(sequence: Sequence): void {
-    const usable = sequence.identities.slice(0, Math.floor((sequence.length - 1) / this.#blocks.blockTokens));
+  /**
+   * Starts from the cached blocks of the prompt, of the pool and then of the host tier. The last token is always computed: its logits are needed.
+   * Takes nothing where the pool has no room for the rest: beginning that only makes others give up what they have (vLLM's scheduler_reserve_full_isl).
+   */
+  #admit(sequence: Sequence): boolean {
+    const { blockTokens } = this.#blocks;
+    const usable = sequence.identities.slice(0, Math.floor((sequence.length - 1) / blockTokens));
     const matched = usable.slice(0, this.#blocks.match(usable));
     sequence.blockTable = this.#blocks.acquire(matched);
-    sequence.storedBlocks = matched.length;
-    sequence.computedTokens = matched.length * this.#blocks.blockTokens;
+    if (Math.ceil(sequence.length / blockTokens) - matched.length > this.#blocks.availableBlocks) {
+      this.#giveBack(sequence);
+      return false;
+    }
+    const onHost = this.#onboard(sequence, usable.slice(matched.length));
+    sequence.storedBlocks = matched.length + onHost;
+    sequence.hostTokens = onHost * blockTokens;
+    sequence.computedTokens = sequence.storedBlocks * blockTokens;
+    return true;
+  }
+
+  /** Brings back what the host tier has of these blocks; they are there when the next step begins. Returns how many. */
+  #onboard(sequence: Sequence, after: readonly BlockIdentity[]): number {
+    const tier = this.#options.hostTier;
+    const identities = after.slice(0, tier?.match(after) ?? 0);
+    if (!tier || identities.length === 0) return 0;
+    const first = sequence.blockTable.length;
+    const blocks = this.#blocks.allocate(identities.length)!;
+    tier.onboard(identities, blocks);
+    sequence.blockTable.push(...blocks);
+    this.#blocks.store(sequence.blockTable, first, identities);
+    return identities.length;
   }
 
   /** Extends the block table to hold `count` more computed tokens. */

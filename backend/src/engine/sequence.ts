@@ -31,8 +31,11 @@ export class Sequence {
   transferredTokens = 0;
   transfer: KvTransferAccount | undefined;
 
+  /** Tokens whose blocks came back from the host tier. */
+  hostTokens = 0;
   /** Of the first admission, for the account. */
   firstCachedTokens: number | undefined;
+  firstHostTokens: number | undefined;
   startedAt: number | undefined;
   accounted = false;
 

@@ -11,6 +11,8 @@ export interface KvCacheEvent {
   eventId: number;
   dpRank: number;
   data: KvCacheEventData;
+  /** Which of the worker's caches it is about; `cleared` is about all of them. Default: device. */
+  storageTier?: StorageTier;
 }
 
 export interface RouterEvent {

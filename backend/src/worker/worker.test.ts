@@ -59,7 +59,17 @@ class EchoEngine implements LlmEngine {
     return 3;
   }
   stats() {
-    const zero = { usedBlocks: 0, cachedBlocks: 0, heldBlocks: 0, running: 0, waiting: 0, waitingForRemoteKvs: 0, cachedTokens: 0, transferredTokens: 0 };
+    const zero = {
+      usedBlocks: 0,
+      cachedBlocks: 0,
+      heldBlocks: 0,
+      running: 0,
+      waiting: 0,
+      waitingForRemoteKvs: 0,
+      cachedTokens: 0,
+      transferredTokens: 0,
+      hostCachedTokens: 0,
+    };
     return {
       totalBlocks: 8,
       ...zero,

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include <atomic>
+#include <cstring>
 #include <memory>
 
 #include "../model/engine.h"
@@ -85,7 +86,7 @@ class NativeModel : public Napi::ObjectWrap<NativeModel> {
 public:
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "NativeModel",
-                       {InstanceMethod("attachPool", &NativeModel::attachPool), InstanceMethod("step", &NativeModel::step),
+                       {InstanceMethod("attachPool", &NativeModel::attachPool), InstanceMethod("copyBlocks", &NativeModel::copyBlocks), InstanceMethod("step", &NativeModel::step),
                         InstanceMethod("dispose", &NativeModel::dispose), InstanceAccessor<&NativeModel::info>("info")});
   }
   explicit NativeModel(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeModel>(info) {
@@ -119,6 +120,41 @@ private:
     pool_reference_ = Napi::Persistent(buffer);
     host_->pages = SharedPages::owner(buffer.Data());
     return Napi::Number::New(info.Env(), static_cast<double>(blocks));
+  }
+
+  Napi::Value copyBlocks(const Napi::CallbackInfo& info) {
+    const Napi::Env env = info.Env();
+    const size_t block_bytes = open(env).layout().blockBytes();
+    if (!info[0].IsArrayBuffer()) throw Napi::TypeError::New(env, "Expected `other` to be an ArrayBuffer");
+    Napi::ArrayBuffer other = info[0].As<Napi::ArrayBuffer>();
+    const size_t other_blocks = other.ByteLength() / block_bytes;
+    struct Copy {
+      uint8_t* to;
+      const uint8_t* from;
+    };
+    auto copies = std::make_shared<std::vector<Copy>>();
+    auto* const pool = reinterpret_cast<uint8_t*>(pool_.base);
+    auto* const outside = static_cast<uint8_t*>(other.Data());
+    for (size_t list = 1; list <= 2; list++) {
+      if (!info[list].IsTypedArray() || info[list].As<Napi::TypedArray>().TypedArrayType() != napi_int32_array) throw Napi::TypeError::New(env, "Expected pairs of blocks as an Int32Array");
+      const Napi::Int32Array pairs = info[list].As<Napi::Int32Array>();
+      for (size_t i = 0; i + 1 < pairs.ElementLength(); i += 2) {
+        const int32_t mine = pairs[i], theirs = pairs[i + 1];
+        if (mine < 0 || mine >= pool_.blocks || theirs < 0 || static_cast<size_t>(theirs) >= other_blocks) throw Napi::RangeError::New(env, "a block to be copied does not exist");
+        uint8_t* const here = pool + mine * block_bytes;
+        uint8_t* const there = outside + theirs * block_bytes;
+        copies->push_back(list == 1 ? Copy{there, here} : Copy{here, there});
+      }
+    }
+    // What is copied stays mapped: the buffer while the environment lives, its pages until the copy has ended.
+    const auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(other.As<Napi::Object>()));
+    const auto self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
+    return runAsync(
+        env, host_,
+        [copies, block_bytes, pages = SharedPages::owner(other.Data())] {
+          for (const Copy& copy : *copies) std::memcpy(copy.to, copy.from, block_bytes);
+        },
+        [kept, self](Napi::Env env) { return env.Undefined(); });
   }
 
   Napi::Value step(const Napi::CallbackInfo& info) {
