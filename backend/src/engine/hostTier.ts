@@ -1,6 +1,7 @@
 import { nativeAddon } from '@dynamo-labs/native';
 import type { KvCacheEvent, KvCacheEventData } from '../protocol/index.ts';
 import type { BlockIdentity } from './blockManager.ts';
+import type { LlmEngineOptions } from './llmEngineApi.ts';
 
 export interface HostTierOptions {
   /** Most blocks that it keeps. */
@@ -170,6 +171,12 @@ export class HostTier {
     }
     flush();
   }
+}
+
+/** The tier that an engine's options ask for, if any. */
+export function hostTier(options: LlmEngineOptions, blockBytes: number, onEvent: (data: KvCacheEventData) => void): HostTier | undefined {
+  const blocks = options.hostBlocks ?? Math.floor((options.hostBytes ?? 0) / blockBytes);
+  return blocks > 0 && options.enablePrefixCaching ? new HostTier({ blocks, blockBytes, onEvent }) : undefined;
 }
 
 function sameTokens(a: Int32Array, b: Int32Array): boolean {

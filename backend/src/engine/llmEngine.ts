@@ -7,7 +7,7 @@ import { engineModel } from './engineModel.ts';
 import { checkEngineOptions, stepLimits } from './engineOptions.ts';
 import { type EngineCounters, engineStats, zeroCounters } from './engineStats.ts';
 import { HeldBlocks } from './heldBlocks.ts';
-import { HostTier } from './hostTier.ts';
+import { type HostTier, hostTier } from './hostTier.ts';
 import type { KvConnector, KvLoadResult } from './kvConnector.ts';
 import type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';
 import { ModelRunner } from './modelRunner.ts';
@@ -78,8 +78,7 @@ class Engine implements LlmEngine {
       onAllocate: (ids) => options.connector?.blocksReused(ids),
       onEvict: (evicted) => this.#host?.offload(evicted),
     });
-    if (options.hostBlocks && options.enablePrefixCaching)
-      this.#host = new HostTier({ blocks: options.hostBlocks, blockBytes: runner.blockBytes, onEvent: (data) => this.#blocks.emit(data, 'host_pinned') });
+    this.#host = hostTier(options, runner.blockBytes, (data) => this.#blocks.emit(data, 'host_pinned'));
     this.#held = new HeldBlocks(this.#blocks, () => this.#wake());
     this.#loads = options.connector && new RemoteLoads(options.connector, (sequence, result) => this.#loadSettled(sequence, result));
     this.#scheduler = new Scheduler(this.#blocks, {

@@ -31,8 +31,9 @@ export interface LlmEngineOptions {
   pool?: (bytes: number) => ArrayBuffer;
   /** Exchanges KV blocks with other workers; brings the pool's memory. Without it requests are served here alone. */
   connector?: KvConnector;
-  /** Blocks of host memory for what the pool evicts. Default 0; needs the prefix cache. */
+  /** Host memory for what the pool evicts, in blocks or else in bytes. Default 0; needs the prefix cache. */
   hostBlocks?: number;
+  hostBytes?: number;
 }
 
 export interface EngineStats {
@@ -78,6 +79,8 @@ export interface LlmEngine extends AsyncDisposable {
     contextLength: number;
     blockTokens: number;
     kvBytesPerBlock: number;
+    /** Packed weights: bytes, whether they are one copy for all workers of this host, and if not, why. */
+    weights?: { bytes: number; shared: boolean; problem?: string };
     /** Equal on workers whose KV blocks are interchangeable. */
     fingerprint: string;
   };

@@ -139,9 +139,9 @@ export class KvIndexer {
     const held = rank.held ?? [];
     delete rank.held;
     const storageTier = recovery.storageTier ?? 'device';
-    if (recovery.kind === 'dump') this.#tier(storageTier).clear(slot.slot);
+    if (recovery.kind === 'dump') for (const tier of this.#tiers.values()) tier.clear(slot.slot);
     for (const event of recovery.events) {
-      const routerEvent: RouterEvent = { workerId, storageTier, event };
+      const routerEvent: RouterEvent = { workerId, storageTier: event.storageTier ?? storageTier, event };
       if (describeInvalidEvent(routerEvent) === undefined) this.#count(event.data.type, this.#change(slot, routerEvent).status);
     }
     rank.stream.recovered(recovery.lastEventId);

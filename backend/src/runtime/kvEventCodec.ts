@@ -7,6 +7,7 @@ import type { KvCacheEvent, StorageTier } from '../protocol/index.ts';
  */
 export interface KvEventBatch {
   workerId: bigint;
+  /** Of all its events. */
   storageTier: StorageTier;
   /** Id of the newest event this worker has made; -1 when none. Lets a listener notice that it missed the last ones. */
   lastEventId: number;
@@ -29,18 +30,25 @@ const eventData = z.union([
   z.literal('cleared'),
 ]);
 
-const wireEvent = z.object({ event_id: z.number().int().nonnegative(), dp_rank: z.number().int().nonnegative(), data: eventData });
+const tier = z.enum(['device', 'host_pinned', 'disk', 'external']);
+
+const wireEvent = z.object({
+  event_id: z.number().int().nonnegative(),
+  dp_rank: z.number().int().nonnegative(),
+  data: eventData,
+  storage_tier: tier.optional(),
+});
 export type WireKvEvent = z.input<typeof wireEvent>;
 
 const wireBatch = z.object({
   worker_id: u64,
-  storage_tier: z.enum(['device', 'host_pinned', 'disk', 'external']),
+  storage_tier: tier,
   last_event_id: z.number().int().min(-1),
   events: z.array(wireEvent),
 });
 
-export function encodeKvEvent({ eventId, dpRank, data }: KvCacheEvent): WireKvEvent {
-  const head = { event_id: eventId, dp_rank: dpRank };
+export function encodeKvEvent({ eventId, dpRank, data, storageTier }: KvCacheEvent): WireKvEvent {
+  const head = { event_id: eventId, dp_rank: dpRank, ...(storageTier && { storage_tier: storageTier }) };
   if (data.type === 'cleared') return { ...head, data: 'cleared' };
   if (data.type === 'removed') return { ...head, data: { removed: { block_hashes: data.blockHashes.map(String) } } };
   return {
@@ -75,8 +83,8 @@ export function decodeKvEventBatch(payload: Uint8Array): KvEventBatch {
   return { workerId: worker_id, storageTier: storage_tier, lastEventId: last_event_id, events: events.map(fromWire) };
 }
 
-function fromWire({ event_id, dp_rank, data }: z.output<typeof wireEvent>): KvCacheEvent {
-  const head = { eventId: event_id, dpRank: dp_rank };
+function fromWire({ event_id, dp_rank, data, storage_tier }: z.output<typeof wireEvent>): KvCacheEvent {
+  const head = { eventId: event_id, dpRank: dp_rank, ...(storage_tier && { storageTier: storage_tier }) };
   if (data === 'cleared') return { ...head, data: { type: 'cleared' } };
   if ('removed' in data) return { ...head, data: { type: 'removed', blockHashes: data.removed.block_hashes } };
   const { parent_hash, blocks } = data.stored;

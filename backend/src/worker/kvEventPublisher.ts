@@ -37,7 +37,11 @@ export class KvEventPublisher implements Disposable {
   flush(): void {
     const events = this.#pending;
     this.#pending = [];
-    for (let from = 0; from < events.length; from += eventsPerMessage) this.#send(topics.kvEvents, events.slice(from, from + eventsPerMessage));
+    for (let from = 0, to = 0; from < events.length; from = to) {
+      const tier = events[from]?.storageTier;
+      while (to < events.length && to - from < eventsPerMessage && events[to]?.storageTier === tier) to++;
+      this.#send(topics.kvEvents, events.slice(from, to));
+    }
     if (events.length > 0) this.#log(events);
   }
 
@@ -48,20 +52,27 @@ export class KvEventPublisher implements Disposable {
 
   #send(topic: string, events: KvCacheEvent[]): void {
     const { plane, workerId } = this.#options;
-    plane.publish(topic, encodeKvEventBatch({ workerId, storageTier: 'device', lastEventId: this.history.lastEventId, events }));
+    plane.publish(topic, encodeKvEventBatch({ workerId, storageTier: events[0]?.storageTier ?? 'device', lastEventId: this.history.lastEventId, events }));
   }
 
   #log(events: KvCacheEvent[]): void {
     let stored = 0;
     let removed = 0;
     let cleared = 0;
-    for (const { data } of events) {
-      if (data.type === 'stored') stored += data.blocks.length;
+    let offloaded = 0;
+    for (const { data, storageTier } of events) {
+      if (storageTier === 'host_pinned') offloaded += data.type === 'stored' ? data.blocks.length : 0;
+      else if (data.type === 'stored') stored += data.blocks.length;
       else if (data.type === 'removed') removed += data.blockHashes.length;
       else cleared += 1;
     }
     const { plane, logger } = this.#options;
-    const parts = [stored > 0 && `stored ${stored} blocks`, removed > 0 && `removed ${removed} blocks`, cleared > 0 && 'cleared all blocks'].filter(Boolean);
+    const parts = [
+      stored > 0 && `stored ${stored} blocks`,
+      removed > 0 && `removed ${removed} blocks`,
+      offloaded > 0 && `moved ${offloaded} blocks to the host`,
+      cleared > 0 && 'cleared all blocks',
+    ].filter(Boolean);
     logger.info(`KV events published: ${parts.join(', ')}`, {
       event_ids: `${events[0]?.eventId}..${events.at(-1)?.eventId}`,
       plane: plane.kind,

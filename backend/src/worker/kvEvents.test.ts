@@ -83,4 +83,26 @@ describe('KvEventPublisher', () => {
     while (sent.length < 3) await new Promise((resolve) => setTimeout(resolve, 5));
     expect(sent[2]).toEqual({ topic: 'kv_metrics', ids: [], last: 69 });
   });
+
+  it('tells tiers apart: one message per run of one tier, ids still in order', async () => {
+    const sent: { tier: string; ids: number[] }[] = [];
+    const plane = {
+      kind: 'zmq',
+      state: { connected: true },
+      publish: (_topic: string, payload: Uint8Array) => {
+        const { events, storageTier } = decodeKvEventBatch(payload);
+        sent.push({ tier: storageTier, ids: events.map(({ eventId }) => eventId) });
+      },
+    } as unknown as EventPlane;
+    const lines: string[] = [];
+    using publisher = new KvEventPublisher({ plane, workerId: 7n, logger: createLogger({ target: 't', write: (line) => lines.push(line) }) });
+    for (const [id, host] of [false, true, true, false].entries()) publisher.publish({ ...stored(id), ...(host && { storageTier: 'host_pinned' as const }) });
+    publisher.flush();
+    expect(sent).toEqual([
+      { tier: 'device', ids: [0] },
+      { tier: 'host_pinned', ids: [1, 2] },
+      { tier: 'device', ids: [3] },
+    ]);
+    expect(lines[0]).toContain('stored 2 blocks, moved 2 blocks to the host');
+  });
 });

@@ -1,5 +1,6 @@
 import type { LlmEngine, LlmEngineOptions } from '../engine/index.ts';
 import type { Logger } from '../observability/index.ts';
+import { float, fromEnv, integer } from '../runtime/commandLine.ts';
 import type { WorkerArguments } from './arguments.ts';
 import type { NixlConnector } from './kvTransfer/index.ts';
 import { kvBlocks } from './modelCard.ts';
@@ -33,15 +34,28 @@ export async function startEngine({ flags, env, logger, connector, createEngine,
       threads: Number(env['DYNAMO_LABS_ENGINE_THREADS'] ?? 1),
       ...(flags.maxModelLen === undefined ? {} : { maxModelLen: flags.maxModelLen }),
       ...(connector && { connector }),
+      ...hostCacheSize(env),
     },
     signal,
   );
-  const { name, parameters, kvBytesPerBlock } = engine.model;
-  const { totalBlocks } = engine.stats();
+  const { name, parameters, kvBytesPerBlock, weights } = engine.model;
+  const { totalBlocks, host } = engine.stats();
   logger.info(`Model loading took ${((performance.now() - begin) / 1000).toFixed(2)} seconds`, { engine: name, parameters });
+  if (weights?.problem !== undefined) logger.warn(`Weights in private memory of ${weights.bytes} bytes: ${weights.problem}`);
   logger.info(`KV cache: ${totalBlocks} blocks of ${flags.blockSize} tokens`, {
     bytes: totalBlocks * kvBytesPerBlock,
     prefix_caching: flags.enablePrefixCaching,
   });
+  if (host) logger.info(`Host KV cache (G2): ${host.totalBlocks} blocks`, { bytes: host.totalBlocks * kvBytesPerBlock });
   return { engine, served };
+}
+
+/** `DYNAMO_LABS_HOST_CACHE_BLOCKS`, else KVBM's `DYN_KVBM_CPU_CACHE_OVERRIDE_NUM_BLOCKS` or `DYN_KVBM_CPU_CACHE_GB`. */
+function hostCacheSize(env: NodeJS.ProcessEnv): { hostBlocks?: number; hostBytes?: number } {
+  for (const name of ['DYNAMO_LABS_HOST_CACHE_BLOCKS', 'DYN_KVBM_CPU_CACHE_OVERRIDE_NUM_BLOCKS']) {
+    const blocks = fromEnv<number | undefined>(env, name, integer(0), undefined);
+    if (blocks !== undefined) return { hostBlocks: blocks };
+  }
+  const gigabytes = fromEnv<number | undefined>(env, 'DYN_KVBM_CPU_CACHE_GB', float(0), undefined);
+  return gigabytes === undefined ? {} : { hostBytes: gigabytes * 1e9 };
 }

@@ -96,7 +96,17 @@ export class WorkerMetrics {
     gauge('dynamo_component_total_blocks', 'KV blocks', (s) => s.totalBlocks);
     gauge('dynamo_component_gpu_cache_usage_percent', 'Share of KV blocks in use, 0 to 1', (s) => s.usedBlocks / s.totalBlocks);
     gauge('dynamo_component_kvstats_active_blocks', 'KV blocks of running requests', (s) => s.usedBlocks);
+    if (engine.stats().host) this.#observeHostTier(engine);
     gauge('dynamo_labs_cached_blocks', 'KV blocks kept for prompts that begin the same', (s) => s.cachedBlocks);
+  }
+
+  /** KVBM's names. */
+  #observeHostTier(engine: LlmEngine): void {
+    const metrics = this.#metrics;
+    metrics.counterFrom('kvbm_offload_blocks_d2h', 'KV blocks copied from the pool to the host', () => engine.stats().host?.offloadedBlocks ?? 0);
+    metrics.counterFrom('kvbm_onboard_blocks_h2d', 'KV blocks copied from the host to the pool', () => engine.stats().host?.onboardedBlocks ?? 0);
+    metrics.counterFrom('kvbm_matched_tokens', 'Prompt tokens found on the host', () => engine.stats().hostCachedTokens);
+    metrics.gauge('dynamo_labs_host_cached_blocks', 'KV blocks kept on the host', [], (series) => series.set(engine.stats().host?.usedBlocks ?? 0));
   }
 
   /** One request begins; call `end` exactly once with its finish reason. */
