@@ -102,6 +102,55 @@ test('whoever is cancelled, and when: both pools come back empty, and the others
   );
 });
 
+test('with pools too small for what is asked, host memory behind them, leases that expire and clients that leave: the right bits or a typed error', async () => {
+  const small = { modelDir: files.dir, blockTokens: 16 as const, blocks: 40, maxNumSeqs: 4, hostBlocks: 30 };
+  await using prefill = await testWorker('prefill', { ...small, settings: { leaseMs: 60 } });
+  await using decode = await testWorker('decode', small);
+  await using alone = await testWorker('decode', roomy(16));
+  const short = fc.record({
+    base: fc.integer({ min: 0, max: 2 }),
+    shared: fc.integer({ min: 0, max: 300 }),
+    own: fc.integer({ min: 1, max: 150 }),
+    seed: fc.integer({ min: 1, max: 50 }),
+    temperature: fc.constantFrom(0, 0.8),
+  });
+  const step = fc.record({ prompt: short, what: fc.constantFrom('both', 'both', 'both', 'late', 'leave', 'local'), afterMs: fc.integer({ min: 0, max: 20 }) });
+  const seen = { right: 0, failed: 0, cancelled: 0 };
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 2, maxLength: 8 }), async (steps) => {
+      await Promise.all(
+        steps.map(async ({ prompt, what, afterMs }) => {
+          const request = requestOf(prompt);
+          const stop = new AbortController();
+          if (what === 'leave') setTimeout(() => stop.abort(), afterMs);
+          let outputs: EngineOutput[];
+          if (what === 'local') outputs = await answerOf(decode, request);
+          else {
+            const first = (await answerOf(prefill, prefillRequest(request), stop.signal)).at(-1)!;
+            if (first.disaggregated_params === undefined) return void seen.cancelled++;
+            if (what === 'late') await sleep(90);
+            outputs = await answerOf(decode, decodeRequest(request, first), stop.signal);
+          }
+          const { error, finish_reason: finish } = outputs.at(-1)!;
+          if (finish === 'cancelled') seen.cancelled++;
+          else if (error !== undefined) {
+            seen.failed++;
+            expect([outputs.length, error.code]).toEqual([1, 'KV_TRANSFER_FAILED']);
+            expect(outputs[0]!.kv_transfer!.error!.code).toBe('EXPIRED');
+          } else {
+            seen.right++;
+            expect(drawn(outputs)).toEqual(drawn(await answerOf(alone, request)));
+          }
+        }),
+      );
+      await empty(prefill, decode);
+    }),
+    { numRuns: 30, endOnFailure: true },
+  );
+  expect(seen.right).toBeGreaterThan(0);
+  expect(prefill.engine.stats().host!.onboardedBlocks + decode.engine.stats().host!.onboardedBlocks).toBeGreaterThan(0);
+});
+
 const faultKinds = ['reset', 'half_close', 'truncate', 'flip', 'duplicate', 'reorder', 'refuse', 'wrong_epoch', 'expire', 'delay'] as const;
 
 describe.each([false, true])('with seeded faults, recompute: %s', (recompute) => {
