@@ -58,7 +58,7 @@ function replayed(trace: TraceRequest[], blocks: number, mode: 'round-robin' | '
   const shape = { blockSize: 64, blocks, maxNumSeqs: 256, maxNumBatchedTokens: 8192 };
   const seconds: number[] = [];
   let summary = summarize({ mode, requests: [], refused: 0 }, WORKERS);
-  for (let round = 0; round < 5; round++) {
+  for (let round = 0; round < 9; round++) {
     const before = process.cpuUsage();
     const simulation = simulate({ trace, workers: WORKERS, shape, mode, kernels });
     const { user, system } = process.cpuUsage(before);

@@ -130,7 +130,7 @@ export class KvRouter {
     const weights = request.overrides ? resolveWeights(request.overrides, this.weights) : this.weights;
     this.#purgeStaleNowAndThen();
     const slots = this.eligible(request);
-    const hashes = this.#kernels.hashBlocks(request.tokens, this.blockSize, request, true);
+    const hashes = request.hashes ?? this.#kernels.hashBlocks(request.tokens, this.blockSize, request, true);
     const { sequence } = hashes;
     const hashed = performance.now();
     const overlap = this.#findMatches(sequence);

@@ -3,7 +3,7 @@ import type { ApproximateIndexOptions } from './approximateIndex.ts';
 import type { BusyThresholds } from './busyThresholds.ts';
 import type { CostFormulaName } from './costFormula.ts';
 import type { WorkerConstraints } from './eligibleWorkers.ts';
-import type { RouterKernels } from './routerKernels.ts';
+import type { BlockHashes, RouterKernels } from './routerKernels.ts';
 
 export interface KvRouterOptions {
   mode: RouterMode;
@@ -38,6 +38,8 @@ export interface RouteRequest extends WorkerConstraints {
   requestId: string;
   model: string;
   tokens: ArrayLike<number>;
+  /** The block hashes of `tokens`, where the caller has them already: then only the number of tokens counts. */
+  hashes?: BlockHashes;
   loraName?: string;
   cacheSalt?: string;
   /** Weights for this request only. */

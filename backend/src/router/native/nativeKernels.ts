@@ -27,6 +27,11 @@ export function nativeKernels(): RouterKernels {
       const blocks = Math.floor(tokens.length / blockSize);
       const seed = localHashSeed(scope);
       const sequence = inPassing ? passingHashes(blocks) : new BigUint64Array(blocks);
+      if (!inPassing) {
+        const local = new BigUint64Array(blocks);
+        addon.hashBlocks(packedTokens(tokens), blockSize, seed, local, sequence);
+        return { local, sequence };
+      }
       addon.hashBlocks(packedTokens(tokens), blockSize, seed, undefined, sequence);
       return {
         sequence,

@@ -47,9 +47,9 @@ function parseLine(line: string, number: number, blockTokens: number): TraceRequ
 
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
-/** The tokens that a request stands for: every id is text of its own. */
-export function traceTokens({ hash_ids, input_length }: TraceRequest, blockTokens: number): Uint32Array {
-  const tokens = new Uint32Array(input_length);
+/** The tokens that a request stands for: every id is text of its own. Written to the beginning of `target` where it is long enough. */
+export function traceTokens({ hash_ids, input_length }: TraceRequest, blockTokens: number, target?: Uint32Array): Uint32Array {
+  const tokens = target && target.length >= input_length ? target.subarray(0, input_length) : new Uint32Array(input_length);
   for (let block = 0, at = 0; at < input_length; block++) {
     const end = Math.min(at + blockTokens, input_length);
     for (let token = hash_ids[block]! * blockTokens; at < end; at++, token++) tokens[at] = token;

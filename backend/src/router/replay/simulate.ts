@@ -3,9 +3,9 @@ import type { CostFormulaName } from '../costFormula.ts';
 import { KvRouter } from '../kvRouter.ts';
 import type { RouterKernels } from '../routerKernels.ts';
 import { TYPESCRIPT_KERNELS } from '../routerKernels.ts';
-import { BlockNames } from './blockNames.ts';
-import { traceTokens, type TraceRequest } from './mooncakeTrace.ts';
+import type { TraceRequest } from './mooncakeTrace.ts';
 import { SimulatedWorker, type WorkerShape } from './simulatedWorker.ts';
+import { TracePrompts } from './tracePrompts.ts';
 
 export interface SimulationOptions {
   trace: readonly TraceRequest[];
@@ -60,12 +60,12 @@ export function simulate({
     ...(weights ? { weights } : {}),
   });
   router.setWorkers(Array.from({ length: count }, (_, i) => ({ workerId: BigInt(i) })));
-  const names = new BlockNames();
+  const prompts = new TracePrompts({ kernels, blockSize: shape.blockSize, traceBlockTokens });
   const eventIds = new Array<number>(count).fill(0);
   const workers = Array.from(
     { length: count },
     (_, worker) =>
-      new SimulatedWorker(shape, names, (data) => {
+      new SimulatedWorker(shape, prompts, (data) => {
         router.applyEvent({ workerId: BigInt(worker), storageTier: 'device', event: { eventId: eventIds[worker]!++, dpRank: 0, data } });
       }),
   );
@@ -99,11 +99,11 @@ export function simulate({
   };
   const arrive = (index: number, request: TraceRequest): void => {
     const id = `r${index}`;
-    const tokens = traceTokens(request, traceBlockTokens);
-    const worker = Number(router.route({ requestId: id, model: 'trace', tokens }).chosen.worker_id);
     const { input_length: inputTokens, output_length: outputTokens, timestamp: arrival } = request;
-    const hashes = kernels.hashBlocks(tokens, shape.blockSize, {});
-    if (!workers[worker]!.add({ id, inputTokens, outputTokens, ...hashes, blocks: names.numbersOf(hashes.sequence) })) {
+    const { local, sequence, numbers } = prompts.blocksOf(request);
+    const { chosen } = router.route({ requestId: id, model: 'trace', tokens: { length: inputTokens }, hashes: { local, sequence } });
+    const worker = Number(chosen.worker_id);
+    if (!workers[worker]!.add({ id, inputTokens, outputTokens, local, sequence, numbers })) {
       router.free(id);
       simulation.refused++;
       return;

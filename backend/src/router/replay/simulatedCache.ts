@@ -1,6 +1,7 @@
 import type { KvCacheEventData } from '../../protocol/index.ts';
-import type { BlockNames } from './blockNames.ts';
+import { BlockStates } from './blockStates.ts';
 import type { SimulatedRequest } from './simulatedWorker.ts';
+import type { TracePrompts } from './tracePrompts.ts';
 
 interface Holding {
   request: SimulatedRequest;
@@ -14,38 +15,39 @@ interface Holding {
 export class SimulatedCache {
   readonly #capacity: number;
   readonly #publish: (event: KvCacheEventData) => void;
-  readonly #names: BlockNames;
-  /** Block → requests that use it. */
-  readonly #users = new Map<number, number>();
-  /** Cached blocks that nobody uses, least recently used first. */
-  readonly #unused = new Set<number>();
+  readonly #prompts: TracePrompts;
+  readonly #states = new BlockStates();
+  /** The hash of every block that was ever cached here, by number. */
+  readonly #hashes: bigint[] = [];
   readonly #holdings = new Map<string, Holding>();
   #ownBlocks = 0;
 
-  constructor(capacity: number, names: BlockNames, publish: (event: KvCacheEventData) => void) {
+  constructor(capacity: number, prompts: TracePrompts, publish: (event: KvCacheEventData) => void) {
     this.#capacity = capacity;
-    this.#names = names;
+    this.#prompts = prompts;
     this.#publish = publish;
   }
 
   /** Blocks that running requests use. */
   get usedBlocks(): number {
-    return this.#users.size + this.#ownBlocks;
+    return this.#states.used + this.#ownBlocks;
   }
 
   /** Sets aside what a request needs; returns how many leading blocks are cached, or `undefined` when there is no room. */
   acquire(request: SimulatedRequest, blocks: number): number | undefined {
-    const path = request.blocks;
+    const path = request.numbers;
+    const states = this.#states;
+    states.reserve(this.#prompts.count);
     let shared = 0;
     let revived = 0;
     for (; shared < path.length; shared++) {
-      if (this.#unused.has(path[shared]!)) revived++;
-      else if (!this.#users.has(path[shared]!)) break;
+      if (states.isUnused(path[shared]!)) revived++;
+      else if (!states.isUsed(path[shared]!)) break;
     }
     const own = blocks - shared;
-    const free = this.#capacity - this.usedBlocks - this.#unused.size;
-    if (own > free + this.#unused.size - revived) return undefined;
-    for (let i = 0; i < shared; i++) this.#use(path[i]!);
+    const free = this.#capacity - this.usedBlocks - states.unused;
+    if (own > free + states.unused - revived) return undefined;
+    for (let i = 0; i < shared; i++) states.use(path[i]!);
     this.#evict(own - free);
     this.#ownBlocks += own;
     this.#holdings.set(request.id, { request, shared, own });
@@ -59,14 +61,16 @@ export class SimulatedCache {
     const { request, shared: from } = holding;
     const stored = [];
     let first = 0;
-    for (let i = from; i < Math.min(blocks, request.blocks.length); i++) {
-      const block = request.blocks[i]!;
-      if (!this.#isCached(block)) {
+    for (let i = from; i < Math.min(blocks, request.numbers.length); i++) {
+      const block = request.numbers[i]!;
+      if (!this.#states.isUsed(block) && !this.#states.isUnused(block)) {
         // A request that computes the same prompt at the same time may have stored a part already.
         if (stored.length === 0) first = i;
-        stored.push({ blockHash: request.sequence[i]!, tokensHash: request.local[i]! });
+        const blockHash = request.sequence[i]!;
+        this.#hashes[block] = blockHash;
+        stored.push({ blockHash, tokensHash: request.local[i]! });
       }
-      this.#use(block);
+      this.#states.use(block);
       holding.shared++;
       holding.own--;
       this.#ownBlocks--;
@@ -80,33 +84,12 @@ export class SimulatedCache {
     if (!holding) return;
     this.#holdings.delete(id);
     this.#ownBlocks -= holding.own;
-    for (let i = holding.shared - 1; i >= 0; i--) {
-      const block = holding.request.blocks[i]!;
-      const users = this.#users.get(block)! - 1;
-      if (users > 0) this.#users.set(block, users);
-      else {
-        this.#users.delete(block);
-        this.#unused.add(block);
-      }
-    }
-  }
-
-  #isCached(block: number): boolean {
-    return this.#users.has(block) || this.#unused.has(block);
-  }
-
-  #use(block: number): void {
-    this.#unused.delete(block);
-    this.#users.set(block, (this.#users.get(block) ?? 0) + 1);
+    for (let i = holding.shared - 1; i >= 0; i--) this.#states.disuse(holding.request.numbers[i]!);
   }
 
   #evict(count: number): void {
-    const evicted: number[] = [];
-    for (const block of this.#unused) {
-      if (evicted.length >= count) break;
-      evicted.push(block);
-    }
-    for (const block of evicted) this.#unused.delete(block);
-    if (evicted.length > 0) this.#publish({ type: 'removed', blockHashes: evicted.map((block) => this.#names.hashOf(block)) });
+    const blockHashes: bigint[] = [];
+    while (blockHashes.length < count && this.#states.unused > 0) blockHashes.push(this.#hashes[this.#states.evict()]!);
+    if (blockHashes.length > 0) this.#publish({ type: 'removed', blockHashes });
   }
 }

@@ -1,7 +1,6 @@
 import type { KvCacheEventData } from '../../protocol/index.ts';
-import type { BlockHashes } from '../routerKernels.ts';
-import type { BlockNames } from './blockNames.ts';
 import { SimulatedCache } from './simulatedCache.ts';
+import type { PromptBlocks, TracePrompts } from './tracePrompts.ts';
 
 export interface WorkerShape {
   /** Tokens per KV block. */
@@ -12,15 +11,13 @@ export interface WorkerShape {
   maxNumBatchedTokens: number;
 }
 
-export interface SimulatedRequest extends BlockHashes {
+export interface SimulatedRequest extends PromptBlocks {
   id: string;
   inputTokens: number;
   outputTokens: number;
-  /** The prompt's full blocks, as `BlockNames` calls them. */
-  blocks: Int32Array;
 }
 
-/** What happened to a request at the end of one step. */
+/** A request whose first or last token came at the end of a step. */
 export interface StepOutput {
   id: string;
   /** True for the token that ends the prompt's computation. */
@@ -47,9 +44,9 @@ export class SimulatedWorker {
   readonly #waiting: SimulatedRequest[] = [];
   #running: Sequence[] = [];
 
-  constructor(shape: WorkerShape, names: BlockNames, publish: (event: KvCacheEventData) => void) {
+  constructor(shape: WorkerShape, prompts: TracePrompts, publish: (event: KvCacheEventData) => void) {
     this.#shape = shape;
-    this.cache = new SimulatedCache(shape.blocks, names, publish);
+    this.cache = new SimulatedCache(shape.blocks, prompts, publish);
   }
 
   get idle(): boolean {
@@ -63,7 +60,7 @@ export class SimulatedWorker {
     return true;
   }
 
-  /** One forward pass over the batch: its length in milliseconds, and what it produced. */
+  /** One forward pass over the batch: its length in milliseconds, and the first and last tokens it produced. */
   step(): { durationMs: number; outputs: StepOutput[] } {
     this.#admit();
     let budget = this.#shape.maxNumBatchedTokens;
@@ -76,7 +73,7 @@ export class SimulatedWorker {
       if (missing === 0) {
         decoding++;
         budget--;
-        outputs.push(this.#produce(sequence));
+        this.#produce(sequence, outputs);
         continue;
       }
       const chunk = Math.min(missing, Math.max(budget, 0));
@@ -85,11 +82,16 @@ export class SimulatedWorker {
       prefillTokens += chunk;
       sequence.computedTokens += chunk;
       this.cache.computed(request.id, Math.floor(sequence.computedTokens / this.#shape.blockSize));
-      if (chunk === missing) outputs.push(this.#produce(sequence));
+      if (chunk === missing) this.#produce(sequence, outputs);
     }
     const durationMs = stepDuration(prefillTokens, decoding, this.cache.usedBlocks / this.#shape.blocks);
-    for (const { id, last } of outputs) if (last) this.cache.release(id);
-    this.#running = this.#running.filter(({ request, produced }) => produced < request.outputTokens);
+    let ended = false;
+    for (const { id, last } of outputs) {
+      if (!last) continue;
+      this.cache.release(id);
+      ended = true;
+    }
+    if (ended) this.#running = this.#running.filter(({ request, produced }) => produced < request.outputTokens);
     return { durationMs, outputs };
   }
 
@@ -105,10 +107,11 @@ export class SimulatedWorker {
     }
   }
 
-  #produce(sequence: Sequence): StepOutput {
+  #produce(sequence: Sequence, outputs: StepOutput[]): void {
     sequence.produced++;
     const { request, produced, cachedTokens } = sequence;
-    return { id: request.id, first: produced === 1, last: produced === request.outputTokens, cachedTokens };
+    const [first, last] = [produced === 1, produced === request.outputTokens];
+    if (first || last) outputs.push({ id: request.id, first, last, cachedTokens });
   }
 
   #blocksOf({ inputTokens, outputTokens }: SimulatedRequest): number {
