@@ -10,7 +10,7 @@ const spansPerTrace = 1_000;
 export class SpanCollector implements SpanProcessor {
   readonly #limit: number;
   /** A `Map` keeps insertion order, so its first key is the oldest. */
-  readonly #traces = new Map<string, SpanRecord[]>();
+  readonly #traces = new Map<string, (SpanRecord | ReadableSpan)[]>();
 
   constructor(limit = 1_000) {
     this.#limit = limit;
@@ -18,27 +18,22 @@ export class SpanCollector implements SpanProcessor {
 
   onStart(): void {}
 
+  /** Most spans are never looked at: their record is made when they are. */
   onEnd(span: ReadableSpan): void {
-    this.add(recordOf(span));
+    this.#add(span.spanContext().traceId, span);
   }
 
   add(span: SpanRecord): void {
-    const known = this.#traces.get(span.trace_id);
-    if (known !== undefined) {
-      if (known.length < spansPerTrace) known.push(span);
-      return;
-    }
-    this.#traces.set(span.trace_id, [span]);
-    if (this.#traces.size > this.#limit) this.#traces.delete(this.#traces.keys().next().value as string);
+    this.#add(span.trace_id, span);
   }
 
-  get(traceId: string): readonly SpanRecord[] {
-    return this.#traces.get(traceId) ?? [];
+  get(traceId: string): SpanRecord[] {
+    return (this.#traces.get(traceId) ?? []).map((span) => ('trace_id' in span ? span : recordOf(span)));
   }
 
   /** Hands over spans under `spanId` (itself included), which are then not kept any more. */
   take(traceId: string, spanId: string): SpanRecord[] {
-    const spans = this.#traces.get(traceId) ?? [];
+    const spans = this.get(traceId);
     const taken = under(spans, spanId);
     if (taken.length === spans.length) this.#traces.delete(traceId);
     else
@@ -51,6 +46,16 @@ export class SpanCollector implements SpanProcessor {
 
   async forceFlush(): Promise<void> {}
   async shutdown(): Promise<void> {}
+
+  #add(traceId: string, span: SpanRecord | ReadableSpan): void {
+    const known = this.#traces.get(traceId);
+    if (known !== undefined) {
+      if (known.length < spansPerTrace) known.push(span);
+      return;
+    }
+    this.#traces.set(traceId, [span]);
+    if (this.#traces.size > this.#limit) this.#traces.delete(this.#traces.keys().next().value as string);
+  }
 }
 
 /** This span and all that have it as their ancestor, by their start. */

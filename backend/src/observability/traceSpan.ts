@@ -60,7 +60,9 @@ export class TraceSpan {
 }
 
 function defined(attributes: SpanAttributes): Record<string, string | number | boolean> {
-  return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined)) as Record<string, string | number | boolean>;
+  const known: Record<string, string | number | boolean> = {};
+  for (const name in attributes) if (attributes[name] !== undefined) known[name] = attributes[name];
+  return known;
 }
 
 /** Milliseconds since the epoch, with fractions: finer than the clock that the SDK would ask. */
