@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, complete, type CompletionRequestBody, sameWords } from './support/completions.ts';
 import { below, randomPrompts, seededRandom } from './support/randomPrompts.ts';
 import { poolsEmpty, ready, recordOf, workerState } from './support/requestRecords.ts';
-import { servingGroup, type ServingGroup, type ServingProcess } from './support/servingGroup.ts';
+import { eventually, servingGroup, type ServingGroup, type ServingProcess } from './support/servingGroup.ts';
 
 const model = 'Qwen/Qwen2.5-1.5B-Instruct';
 const seed = Number(process.env['DYNAMO_LABS_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
@@ -56,14 +56,20 @@ class Graph {
   of(role: Role): ServingProcess[] {
     return [...this.workers].flatMap(([worker, its]) => (its === role ? [worker] : []));
   }
-  /** Kills one worker at such a moment, or after a while at any, and starts another in its place. */
+  /** Kills one worker at such a moment, or after a while at any, and starts another in its place: one that the frontend has seen before the next is killed. */
   async kill(moment: (typeof moments)[number]): Promise<string> {
     const victim = await this.#victim(moment);
     const role = this.workers.get(victim)!;
+    const added = (): number => this.frontend.log().match(role === 'prefill' ? /: prefill worker added/g : /: worker added/g)?.length ?? 0;
+    const before = added();
     victim.kill('SIGKILL');
     this.workers.delete(victim);
     await victim.exited;
     await this.start(role);
+    await eventually(
+      async () => added(),
+      (count) => count > before,
+    );
     return role;
   }
   async #victim(moment: (typeof moments)[number]): Promise<ServingProcess> {
