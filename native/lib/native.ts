@@ -63,6 +63,11 @@ export interface NativeLoadOptions {
   threads: number;
   /** Instruction set; all give the same bits. Default `auto`. */
   kernels?: 'auto' | 'avx512' | 'avx2' | 'portable';
+  /**
+   * A file for the packed weights that all processes of this host map: one copy in memory. Used where it is whole and of this key (at most 64 characters),
+   * else written anew; private memory where that is impossible. Default: private memory.
+   */
+  weightsFile?: { path: string; key: string };
   /** How quantised weights are multiplied. Default `float`, the reference. */
   matmul?: NativeMatmul;
 }
@@ -123,6 +128,10 @@ export interface NativeModel {
     keyBytes: number;
     blockTokens: number;
     weightBytes: number;
+    /** Whether the weights are one copy for all processes of this host. */
+    weightsShared: boolean;
+    /** Why not, though a file was named. */
+    weightsProblem?: string;
     kernels: string;
     matmul: NativeMatmul;
   };

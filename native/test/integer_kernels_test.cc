@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "check.h"
+#include "model/arena.h"
 #include "model/kernels.h"
 #include "model/model_error.h"
 #include "util/half.h"

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "check.h"
+#include "model/arena.h"
 #include "model/model_error.h"
 #include "util/aligned_buffer.h"
 #include "util/half.h"

@@ -13,6 +13,7 @@ export function engineModel(runner: ModelRunner, blockTokens: number): LlmEngine
     contextLength: runner.maxModelLen,
     blockTokens,
     kvBytesPerBlock: runner.blockBytes,
+    weights: runner.weights,
     fingerprint: runner.fingerprint,
   };
 }

@@ -1,6 +1,6 @@
 import { nativeAddon, type NativeMatmul, type NativeModel, type NativeStepResult } from '@dynamo-labs/native';
 import type { BlockMoves } from './hostTier.ts';
-import { describeModel, modelFingerprint, type ModelDescription } from './modelFiles/index.ts';
+import { describeModel, modelFingerprint, packedWeightsFile, type ModelDescription } from './modelFiles/index.ts';
 import type { ScheduledSlice } from './scheduler.ts';
 import type { StopRule } from './stopRule.ts';
 
@@ -46,12 +46,19 @@ export class ModelRunner {
       blockTokens: options.blockTokens,
       threads: options.threads,
       matmul,
+      weightsFile: packedWeightsFile(description),
     });
     const bytes = options.blocks * native.info.blockBytes;
     const fingerprint = modelFingerprint(description, options.blockTokens, matmul);
     const pool = options.pool?.(bytes, { blockBytes: native.info.blockBytes, fingerprint }) ?? addon.allocatePages(bytes);
     native.attachPool(pool);
     return new ModelRunner(description, fingerprint, maxModelLen, native, pool);
+  }
+
+  /** Bytes of the packed weights; whether they are one copy for all workers of this host, and if not, why. */
+  get weights(): { bytes: number; shared: boolean; problem?: string } {
+    const { weightBytes, weightsShared, weightsProblem } = this.#native.info;
+    return { bytes: weightBytes, shared: weightsShared, ...(weightsProblem !== undefined && { problem: weightsProblem }) };
   }
 
   get blockBytes(): number {

@@ -44,7 +44,7 @@ Engine::Engine(const LoadRequest& request, const std::atomic<bool>& cancelled) :
     if (found == tensors.end()) throw ModelError("MISSING_TENSOR", name, "is not in the model's files");
     return found->second;
   };
-  ModelWeights weights = loadWeights(request.spec, lookup, arena_);
+  ModelWeights weights = loadWeights(request.spec, lookup, arena_, request.weights_file, cancelled);
   const KvLayout layout{request.spec.layers, request.spec.kv_heads, request.spec.head_dim, tokens};
   transformer_ = std::make_unique<Transformer>(request.spec, std::move(weights), layout, kernels, request.threads, request.arithmetic);
 }

@@ -27,6 +27,7 @@ struct LoadRequest {
   int block_tokens = 16, threads = 1;
   std::string kernels = "auto";
   Arithmetic arithmetic = Arithmetic::Float;
+  WeightsFileName weights_file;
 };
 
 struct StepSlice {
@@ -56,6 +57,9 @@ public:
   const Kernels& kernels() const { return transformer_->kernels(); }
   Arithmetic arithmetic() const { return transformer_->arithmetic(); }
   size_t weightBytes() const { return arena_.bytes(); }
+  bool weightsShared() const { return arena_.shared(); }
+  /** Why the weights are not shared though a file was named; else empty. */
+  const std::string& weightsProblem() const { return arena_.problem(); }
 
 private:
   Arena arena_;

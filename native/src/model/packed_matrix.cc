@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "../util/half.h"
+#include "arena.h"
 #include "model_error.h"
 
 namespace dynamo_labs::model {
@@ -142,7 +143,7 @@ PackedMatrix pack(const std::vector<TensorView>& parts, Arena& arena) {
   }
   m.data = static_cast<uint8_t*>(arena.allocate(static_cast<size_t>(m.panels()) * m.panelBytes()));
   m.scales = static_cast<uint16_t*>(arena.allocate(static_cast<size_t>(m.panels()) * m.panelScales() * 2));
-  if (arena.measuring()) return m;
+  if (!arena.filling()) return m;
   RowPacker packer(m);
   int output = 0;
   for (const TensorView& part : parts)

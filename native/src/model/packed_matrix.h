@@ -2,10 +2,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "arena.h"
 #include "tensor.h"
 
 namespace dynamo_labs::model {
+
+class Arena;
 
 /** Outputs per panel: the width of a micro-kernel's vector. */
 constexpr int kPanel = 16;

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "arena.h"
 #include "model_error.h"
 
 namespace dynamo_labs::model {
@@ -63,7 +64,7 @@ private:
       if (tensor.rows * tensor.cols != size || (tensor.rows != 1 && tensor.cols != 1))
         throw ModelError("TENSOR_SHAPE", name, "has " + std::to_string(tensor.rows * tensor.cols) + " elements, expected " + std::to_string(size));
       if (tensor.interleaved_heads) tensor.rows = size, tensor.cols = 1;
-      if (out) {
+      if (arena_.filling()) {
         for (int r = 0; r < tensor.rows; r++) tensor.readRow(r, out + at + static_cast<size_t>(r) * tensor.cols);
         for (int i = 0; i < size; i++)
           if (!std::isfinite(out[at + i])) throw ModelError("NOT_FINITE", name, "holds a NaN or an infinity");
@@ -80,10 +81,12 @@ private:
 
 } // namespace
 
-ModelWeights loadWeights(const ModelSpec& spec, const TensorLookup& lookup, Arena& arena) {
+ModelWeights loadWeights(const ModelSpec& spec, const TensorLookup& lookup, Arena& arena, const WeightsFileName& file, const std::atomic<bool>& cancelled) {
   Loader(spec, lookup, arena).load(); // measures
-  arena.commit();
-  return Loader(spec, lookup, arena).load();
+  arena.commit(file, cancelled);
+  ModelWeights weights = Loader(spec, lookup, arena).load(); // packs, or finds packed
+  arena.seal();
+  return weights;
 }
 
 } // namespace dynamo_labs::model

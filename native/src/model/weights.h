@@ -1,10 +1,12 @@
 #pragma once
+#include <atomic>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "model_spec.h"
 #include "packed_matrix.h"
+#include "weights_file.h"
 
 namespace dynamo_labs::model {
 
@@ -26,7 +28,10 @@ struct ModelWeights {
 /** Finds a tensor by its Hugging Face name; throws ModelError(MISSING_TENSOR). The bytes must stay mapped until loading returns. */
 using TensorLookup = std::function<TensorView(const std::string&)>;
 
-/** Packs everything into `arena`. Throws ModelError for missing, wrongly shaped or non-finite tensors. */
-ModelWeights loadWeights(const ModelSpec& spec, const TensorLookup& lookup, Arena& arena);
+/**
+ * Packs everything into `arena`, or finds it packed in `file`. Throws ModelError for missing or wrongly shaped tensors, and for non-finite ones where it
+ * packs: what is in the file was looked at when it was packed.
+ */
+ModelWeights loadWeights(const ModelSpec& spec, const TensorLookup& lookup, Arena& arena, const WeightsFileName& file, const std::atomic<bool>& cancelled);
 
 } // namespace dynamo_labs::model

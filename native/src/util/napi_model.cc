@@ -103,6 +103,8 @@ private:
     out.Set("keyBytes", static_cast<double>(engine.layout().keyElements() * 2));
     out.Set("blockTokens", engine.layout().block_tokens);
     out.Set("weightBytes", static_cast<double>(engine.weightBytes()));
+    out.Set("weightsShared", engine.weightsShared());
+    if (!engine.weightsProblem().empty()) out.Set("weightsProblem", engine.weightsProblem());
     out.Set("kernels", engine.kernels().name);
     out.Set("matmul", engine.arithmetic() == Arithmetic::Integer ? "int8" : "float");
     return out;

@@ -68,6 +68,10 @@ LoadRequest readLoadRequest(const Arguments& from) {
   request.block_tokens = from.integer("blockTokens");
   request.threads = from.integer("threads");
   if (from.has("kernels")) request.kernels = from.string("kernels");
+  if (from.has("weightsFile")) {
+    const Arguments file(from.get("weightsFile"), "weightsFile");
+    request.weights_file = {file.string("path"), file.string("key")};
+  }
   if (from.has("matmul")) request.arithmetic = arithmeticNamed(from.string("matmul"));
   return request;
 }
