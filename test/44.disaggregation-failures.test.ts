@@ -78,6 +78,11 @@ describe('conditional disaggregation', () => {
     // Few tokens, but all of them new: the other bound.
     expect((await ask(graphed, randomTokens(random, 50))).record).toMatchObject({ path: 'disaggregated', conditional: { effective_isl_tokens: 50 } });
 
+    // As seed 004 has it, short prompts stay: without that bound.
+    expect((await change({ max_local_prefill_ratio: 1 })).status).toBe(200);
+    expect((await ask(graphed, randomTokens(random, 99))).record).toMatchObject({ path: 'local_prefill', conditional: { effective_isl_tokens: 99 } });
+    expect((await ask(graphed, randomTokens(random, 100))).record).toMatchObject({ path: 'disaggregated', conditional: { effective_isl_tokens: 100 } });
+
     const wrong = await change({ max_local_prefill_size: 1 });
     expect([wrong.status, await wrong.json()]).toMatchObject([400, { error: { param: 'max_local_prefill_size' } }]);
     expect((await change({ policy: 'always_remote' })).status).toBe(200);

@@ -20,6 +20,15 @@ describe('decidePrefillPlace', () => {
     expect(remote('isl_bounding', isl, cached)).toBe(expected);
   });
 
+  it('isl_bounding with a ratio of 1: the length alone decides', () => {
+    const place = (islTokens: number): boolean =>
+      decidePrefillPlace(
+        { ...conditionalDisaggDefaults, policy: 'isl_bounding', max_local_prefill_ratio: 1 },
+        { islTokens, decodeCachedTokens: 0, prefillQueueTokens: 0 },
+      ).remote;
+    expect([place(2), place(2_047), place(2_048)]).toEqual([false, false, true]);
+  });
+
   it('prefill_load: local above the bound, remote at it', () => {
     expect([8_192, 8_193].map((queued) => remote('prefill_load', 5_000, 0, queued))).toEqual([true, false]);
     expect(remote('prefill_load', 5_000, 4_999, 0)).toBe(true);

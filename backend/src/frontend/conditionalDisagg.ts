@@ -11,7 +11,7 @@ export interface ConditionalDisagg {
   policy: ConditionalDecision['policy'];
   /** Tokens that the decode worker has not cached: fewer than this, and… */
   max_local_prefill_length: number;
-  /** …less than this share of the prompt. */
+  /** …less than this share of the prompt. 1 is no bound (to Dynamo it is one): then short prompts stay though nothing of them is cached. */
   max_local_prefill_ratio: number;
   /** Prompt tokens before this one on the least busy prefill worker: more than this count as load. */
   max_prefill_queue_tokens: number;
@@ -35,7 +35,7 @@ export function decidePrefillPlace(config: ConditionalDisagg, { islTokens, decod
   const { policy, max_local_prefill_length: length, max_local_prefill_ratio: ratio, max_prefill_queue_tokens: limit } = config;
   const effective = Math.max(islTokens - decodeCachedTokens, 0);
   const share = effective / islTokens;
-  const short = effective < length && share < ratio;
+  const short = effective < length && (ratio >= 1 || share < ratio);
   const loaded = prefillQueueTokens > limit;
   const isl = `${effective} of ${islTokens} tokens are to be computed (${(share * 100).toFixed(1)} %; local below ${length} tokens and ${ratio * 100} %)`;
   const load = `${prefillQueueTokens} tokens are before it on the least busy prefill worker (local above ${limit})`;
