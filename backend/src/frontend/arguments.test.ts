@@ -83,7 +83,8 @@ describe('frontend arguments', () => {
   });
 
   it('says which accepted flags do nothing', () => {
-    expect(parseFrontendArguments(['--router-replica-sync'], {}).withoutEffect).toEqual(['--router-replica-sync']);
+    expect(parseFrontendArguments(['--router-replica-sync'], {})).toMatchObject({ replicaSync: true, withoutEffect: [] });
+    expect(parseFrontendArguments(['--router-reset-states'], {}).withoutEffect).toEqual(['--router-reset-states']);
   });
 
   it.each([

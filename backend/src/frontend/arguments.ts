@@ -14,6 +14,8 @@ export interface FrontendArguments {
   routerMode: RouterMode;
   /** Listen to KV events; without them a KV router sees no overlap. */
   kvEvents: boolean;
+  /** Tell other frontends what was sent where, and hear them. */
+  replicaSync: boolean;
   weights: Partial<RouterWeights>;
   formula: CostFormulaName;
   /** Required of workers when given; else the model card's. */
@@ -76,7 +78,11 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   });
   parser.add_argument('--request-plane', { choices: ['tcp'], default: env['DYN_REQUEST_PLANE'] ?? 'tcp' });
   parser.add_argument('--event-plane', { choices: [...eventPlanes] });
-  parser.add_argument('--router-replica-sync', { action: 'store_true' });
+  parser.add_argument('--router-replica-sync', {
+    action: 'store_true',
+    default: fromEnv(env, 'DYN_ROUTER_REPLICA_SYNC', bool, false),
+    help: 'Tell other frontends what was sent where.',
+  });
   parser.add_argument('--router-reset-states', { action: 'store_true' });
   parser.add_argument('--router-snapshot-threshold', { type: integer(1) });
   parser.add_argument('--router-event-threads', { type: integer(1) });
@@ -84,7 +90,7 @@ function commandLine(env: NodeJS.ProcessEnv): CommandLine {
   return parser;
 }
 
-const ignored = ['router_replica_sync', 'router_reset_states', 'router_snapshot_threshold', 'router_event_threads'];
+const ignored = ['router_reset_states', 'router_snapshot_threshold', 'router_event_threads'];
 
 const weightNames: Record<string, string> = {
   kv_overlap_score_weight: 'overlap_score_weight',
@@ -121,6 +127,7 @@ export function parseFrontendArguments(argv: readonly string[], env: NodeJS.Proc
     discoveryBackend: flags['discovery_backend'] as string,
     eventPlane,
     routerMode: mode,
+    replicaSync: flags['router_replica_sync'] === true,
     kvEvents: flags['kv_events'] === true && flags['router_kv_events'] === true,
     weights: Object.fromEntries(weights) as Partial<RouterWeights>,
     formula: costFormula(env),

@@ -9,6 +9,7 @@ import { RemoteError } from '../runtime/index.ts';
 import { chatFormat } from './answerFormat.ts';
 import { ApiError } from './apiError.ts';
 import { completionRoute } from './completionRoute.ts';
+import { prefillInstanceOf } from './dispatchFixture.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { characterCodec, FunctionPlane, instanceOf, outputsOf, recordingLogger, until } from './frontendFixture.ts';
 import { FrontendMetrics } from './frontendMetrics.ts';
@@ -22,7 +23,7 @@ afterEach(async () => {
   await once(server, 'close');
 });
 
-async function setup(worker: (call: { signal?: AbortSignal }) => AsyncIterable<EngineOutput>) {
+async function setup(worker: (call: { signal?: AbortSignal }) => AsyncIterable<EngineOutput>, instances = [instanceOf(1)]) {
   const requests = new FunctionPlane(worker);
   const { logger } = recordingLogger();
   const models = new ModelManager({
@@ -33,7 +34,7 @@ async function setup(worker: (call: { signal?: AbortSignal }) => AsyncIterable<E
     logger,
     loadCodec: async () => characterCodec,
   });
-  models.added(instanceOf(1));
+  for (const instance of instances) models.added(instance);
   await models.settled();
   const metrics = new FrontendMetrics('dynamo', () => []);
   const dispatcher = new Dispatcher({ requests, metrics, logger, overloadStatus: 529 });
@@ -132,5 +133,23 @@ describe('request ids', () => {
     const again = post({ stream: true }, 'mine', AbortSignal.timeout(200)).then((response) => response.text());
     await until(() => inFlight.has('mine'));
     await expect(again).rejects.toThrow();
+  });
+});
+
+describe('a model that cannot be served', () => {
+  it('is unknown, or has no decode worker, which prefill workers do not replace', async () => {
+    const { post, models } = await setup(() => outputsOf(['a']), [prefillInstanceOf(11), prefillInstanceOf(12)]);
+    const answer = await post();
+    expect(answer.status).toBe(503);
+    expect(await answer.json()).toMatchObject({
+      error: { code: 'no_workers', message: 'No decode worker of model `model` is ready. Its 2 prefill workers cannot answer alone.' },
+    });
+    expect((await post({ model: 'other' })).status).toBe(404);
+    models.added(instanceOf(1));
+    models.removed(11n);
+    models.removed(12n);
+    models.removed(1n);
+    await models.settled();
+    expect(await (await post()).json()).toMatchObject({ error: { message: 'No worker of model `model` is ready.' } });
   });
 });

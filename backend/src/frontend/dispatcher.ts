@@ -50,6 +50,7 @@ export class Dispatcher {
       metrics,
       logger: logger.child('dynamo_llm::kv_router::prefill_router'),
       onFailure: onDisaggFailure,
+      migrationLimit: migration.limit,
       conditional,
     });
     this.#chain = new Migration({

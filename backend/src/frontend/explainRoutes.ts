@@ -6,6 +6,7 @@ import type { ModelManager } from './modelManager.ts';
 import { integerQuery } from './integerQuery.ts';
 import { streamRecords } from './recordStream.ts';
 import type { FrontendArguments } from './arguments.ts';
+import type { ReplicaSync } from './replicaSync.ts';
 import type { EventPlane } from '../runtime/index.ts';
 import type { WorkerPool } from './workerPool.ts';
 
@@ -13,6 +14,8 @@ export interface ExplainRoutesOptions {
   models: ModelManager;
   flags: FrontendArguments;
   eventPlane: EventPlane | undefined;
+  /** Set with `--router-replica-sync`. */
+  replicas?: ReplicaSync | undefined;
   /** Hears every decision when it is made and when its outcome is known. */
   subscribe: (listener: (decision: RoutingDecision) => void) => Disposable;
   /** Aborted when the frontend closes: ends the streams. */
@@ -20,7 +23,7 @@ export interface ExplainRoutesOptions {
 }
 
 /** `/router/*`: what was decided for each request and every term of why. */
-export function explainRoutes({ models, flags, eventPlane, subscribe, signal }: ExplainRoutesOptions): Router {
+export function explainRoutes({ models, flags, eventPlane, replicas, subscribe, signal }: ExplainRoutesOptions): Router {
   const router = Router();
   const all = (pools: WorkerPool[], limit: number, since: number): RoutingDecision[] =>
     pools
@@ -51,7 +54,7 @@ export function explainRoutes({ models, flags, eventPlane, subscribe, signal }: 
   });
 
   router.get('/state', (_request: Request, response: Response) => {
-    response.json(state(models, flags, eventPlane));
+    response.json({ ...state(models, flags, eventPlane), replica_sync: replicas?.state ?? null });
   });
   return router;
 }

@@ -20,6 +20,7 @@ import { Dispatcher } from './dispatcher.ts';
 import { frontendApp } from './frontendApp.ts';
 import { FrontendMetrics, type WorkerSeries } from './frontendMetrics.ts';
 import { ModelManager } from './modelManager.ts';
+import { ReplicaSync } from './replicaSync.ts';
 import { RequestRecordStore } from './requestRecordStore.ts';
 import type { WorkerPool } from './workerPool.ts';
 
@@ -51,6 +52,10 @@ export class Frontend implements AsyncDisposable {
       const requests = resources.use(new TcpRequestClient(tcpOptionsFromEnv(env)));
       const eventPlane = await openEventPlane(flags, logger, env);
       if (eventPlane !== undefined) resources.use(eventPlane);
+      const replicas =
+        eventPlane === undefined || !flags.replicaSync
+          ? undefined
+          : resources.use(new ReplicaSync({ plane: eventPlane, logger: logger.child('dynamo_llm::kv_router::sequence') }));
       const listeners = new Map<(decision: RoutingDecision) => void, Disposable[]>();
       const metrics = new FrontendMetrics(
         dynamoNamespace(flags.namespace, env),
@@ -62,11 +67,12 @@ export class Frontend implements AsyncDisposable {
           router: routerOptions(flags, logger),
           queue: flags.queue,
           blockSize: flags.kvCacheBlockSize,
-          eventPlane,
+          eventPlane: flags.kvEvents ? eventPlane : undefined,
           requests,
           logger: logger.child('dynamo_llm::discovery::watcher'),
           onKvEvent: (status, type, role) => metrics.kvEvent(status, type, role),
           onPool: (pool, model) => {
+            replicas?.addPool(pool);
             if (pool.role === 'prefill') return;
             metrics.setModel(model.name, model.card);
             for (const [listener, subscriptions] of listeners) subscriptions.push(model.router.decisions.subscribe(listener));
@@ -99,6 +105,7 @@ export class Frontend implements AsyncDisposable {
         inFlight,
         flags,
         eventPlane,
+        replicas,
         subscribe: (listener) => {
           // Decisions are put into words only when somebody listens.
           listeners.set(
@@ -126,9 +133,15 @@ export class Frontend implements AsyncDisposable {
         discovery: discovery.backend,
         event_plane: eventPlane?.kind ?? 'none',
       });
+      const watched = flags.namespace === undefined ? {} : { namespace: flags.namespace };
       // The first look may take as long as the API server does; HTTP says meanwhile that there are no models.
       discovery
-        .watch(models, flags.namespace === undefined ? {} : { namespace: flags.namespace })
+        .watch(models, watched)
+        .then(async () => {
+          if (replicas === undefined) return;
+          await replicas.announce(discovery, dynamoNamespace(flags.namespace, env));
+          await discovery.watch(replicas, watched);
+        })
         .catch((error: unknown) => logger.error(`discovery (${discovery.backend}) cannot be watched: ${(error as Error).message}`));
       return frontend;
     } catch (error) {
@@ -198,11 +211,16 @@ function routerKernels(logger: Logger): RouterKernels {
 
 async function openEventPlane(flags: FrontendArguments, logger: Logger, env: NodeJS.ProcessEnv): Promise<EventPlane | undefined> {
   if (flags.routerMode !== 'kv') return undefined;
-  if (!flags.kvEvents) {
-    logger.warn('router mode kv without KV events: overlap is guessed from this router’s own decisions');
-    return undefined;
-  }
-  return createEventPlane({ kind: flags.eventPlane, publisher: false, namespace: dynamoNamespace(flags.namespace, env), component: 'frontend', logger, env });
+  if (!flags.kvEvents) logger.warn('router mode kv without KV events: overlap is guessed from this router’s own decisions');
+  if (!flags.kvEvents && !flags.replicaSync) return undefined;
+  return createEventPlane({
+    kind: flags.eventPlane,
+    publisher: flags.replicaSync,
+    namespace: dynamoNamespace(flags.namespace, env),
+    component: 'frontend',
+    logger,
+    env,
+  });
 }
 
 function workerSeries(models: ModelManager): WorkerSeries[] {

@@ -57,6 +57,18 @@ describe('a remote prefill that fails', () => {
     expect(await metrics.text()).toContain('dynamo_frontend_model_migration_total{model="model",migration_type="new_request"} 1');
   });
 
+  it('as many are replaced as requests may migrate', async () => {
+    const worker = (id: number, request: PreprocessedRequest) =>
+      id === 13 ? prefilled(request, id) : id > 10 ? failing(new ConnectionLostError('reset', details)) : positions(request);
+    const room = (limit: number) => dispatchRoom({ prefill: [11, 12, 13], worker, migration: { limit } });
+    const lenient = await room(2);
+    for (const id of ['a', 'b', 'c', 'd'])
+      expect((await lenient.dispatch({ request: requestOf(promptOf(40), id) })).record).toMatchObject({ path: 'disaggregated' });
+    const strict = await dispatchRoom({ prefill: [11, 12], worker, migration: { limit: 0 } });
+    await expect(strict.dispatch()).rejects.toMatchObject({ status: 503, plane: 'request', code: 'connection_lost' });
+    expect(strict.asked()).toHaveLength(2);
+  });
+
   it('an answer without the blocks’ place', async () => {
     const worker = (id: number, request: PreprocessedRequest) => positions({ ...request, stop_conditions: { max_tokens: id > 10 ? 1 : 8 } });
     const { dispatch } = await dispatchRoom({ worker });

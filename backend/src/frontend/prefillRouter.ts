@@ -20,6 +20,8 @@ export interface PrefillRouterOptions {
   metrics: FrontendMetrics;
   logger: Logger;
   onFailure: DisaggFailurePolicy;
+  /** Prefill workers that may be lost under one request (`--migration-limit`); at least one. Default: what the model's card says. */
+  migrationLimit?: number | undefined;
   /** Asked for each request: it may be changed at run time. */
   conditional: () => ConditionalDisagg;
 }
@@ -85,16 +87,17 @@ export class PrefillRouter implements Operator {
     return undefined;
   }
 
-  /** Asks one prefill worker, and another one if the first is lost. */
+  /** Asks one prefill worker, and others while workers are lost: nothing was given yet, so it costs nothing but time. */
   async #prefill(dispatch: Dispatch, pool: WorkerPool): Promise<PrefillResult> {
     const { request, model, tracker, prefillPin, signal } = dispatch;
     const { workers, metrics, logger } = this.#options;
+    const limit = Math.max(1, this.#options.migrationLimit ?? model.card.migration_limit);
     const lost = new Set(dispatch.lost);
-    for (;;) {
+    for (let migrations = 0; ; migrations++) {
       try {
         return await this.#prefillOnce({ ...dispatch, lost }, pool);
       } catch (error) {
-        const again = error instanceof WorkerLostError && lost.size === dispatch.lost.size && prefillPin === undefined && !signal.aborted;
+        const again = error instanceof WorkerLostError && migrations < limit && prefillPin === undefined && !signal.aborted;
         if (!again) throw error;
         lost.add(error.workerId);
         if (!workers.hasOthers(pool, lost)) throw error;
