@@ -1,4 +1,4 @@
-import type { EngineOutput, PreprocessedRequest, PromptAccount } from '../protocol/index.ts';
+import type { EngineOutput, PreprocessedRequest, PromptAccount, RoutingDecision } from '../protocol/index.ts';
 import type { FrontendMetrics } from './frontendMetrics.ts';
 import type { WorkerPool } from './workerPool.ts';
 
@@ -7,6 +7,7 @@ export class ActiveRequest {
   readonly #pool: WorkerPool;
   readonly #request: PreprocessedRequest;
   readonly #metrics: FrontendMetrics;
+  readonly #worker: RoutingDecision['chosen'];
   /** `performance.now()` of the request's arrival. */
   readonly #begin: number;
   #account: PromptAccount | undefined;
@@ -15,25 +16,33 @@ export class ActiveRequest {
   #ended = false;
   #outputTokens = 0;
 
-  constructor(pool: WorkerPool, request: PreprocessedRequest, metrics: FrontendMetrics, begin: number) {
-    this.#pool = pool;
-    this.#request = request;
-    this.#metrics = metrics;
-    this.#begin = begin;
+  constructor(parts: { pool: WorkerPool; request: PreprocessedRequest; worker: RoutingDecision['chosen']; metrics: FrontendMetrics; begin: number }) {
+    this.#pool = parts.pool;
+    this.#request = parts.request;
+    this.#worker = parts.worker;
+    this.#metrics = parts.metrics;
+    this.#begin = parts.begin;
   }
 
   add(output: EngineOutput): void {
     if (output.prompt !== undefined) this.#account = output.prompt;
-    if (output.finish_reason !== undefined && this.#pool.role === 'prefill') this.end('ok');
-    if (output.token_ids.length === 0 || this.#ended) return;
     const now = performance.now();
+    if (output.finish_reason !== undefined && this.#pool.role === 'prefill') {
+      this.#metrics.workers.firstToken(this.#worker, now - this.#begin, this.#request.token_ids.length);
+      this.end('ok');
+    }
+    if (output.token_ids.length === 0 || this.#ended) return;
     const { router, name, card } = this.#pool;
     const { request_id, token_ids, replayed_tokens = 0 } = this.#request;
     if (this.#outputTokens === 0) {
       this.#ttftMs = now - this.#begin;
       router.prefillCompleted(request_id);
+      this.#metrics.workers.firstToken(this.#worker, this.#ttftMs, token_ids.length);
       if (replayed_tokens === 0) this.#metrics.firstToken(name, this.#ttftMs, this.#account?.cached_tokens ?? 0);
-    } else this.#metrics.nextTokens(name, output.token_ids.length, now - this.#lastAt);
+    } else {
+      this.#metrics.nextTokens(name, output.token_ids.length, now - this.#lastAt);
+      this.#metrics.workers.nextToken(this.#worker, (now - this.#lastAt) / output.token_ids.length);
+    }
     this.#lastAt = now;
     const size = card.kv_cache_block_size;
     const length = token_ids.length + this.#outputTokens;

@@ -46,10 +46,11 @@ describe('/conditional_disagg', () => {
     const { call, dispatch } = await setup();
     expect((await call('/conditional_disagg')).body).toMatchObject({ policy: 'always_remote', max_local_prefill_length: 2048, max_local_prefill_ratio: 0.7 });
     expect((await dispatch()).record.path).toBe('disaggregated');
-    const changed = await call('/conditional_disagg', { policy: 'isl_bounding', max_local_prefill_ratio: 1, max_local_prefill_length: 100 });
+    const changed = await call('/conditional_disagg', { policy: 'isl_bounding', max_local_prefill_ratio: 1, max_local_prefill_length: 40 });
     expect(changed).toMatchObject({ status: 200, body: { policy: 'isl_bounding', max_local_prefill_ratio: 1 } });
-    // 40 of 40 tokens is not below the ratio of 1.
-    expect((await dispatch()).record.conditional).toMatchObject({ policy: 'isl_bounding', remote: true, max_local_prefill_length: 100 });
+    expect((await dispatch()).record.conditional).toMatchObject({ policy: 'isl_bounding', remote: true, max_local_prefill_length: 40 });
+    await call('/conditional_disagg', { max_local_prefill_length: 41 });
+    expect((await dispatch()).record).toMatchObject({ path: 'local_prefill', conditional: { remote: false, max_local_prefill_length: 41 } });
   });
 
   it('names bad input and changes nothing', async () => {

@@ -85,7 +85,7 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     logger.info('client disconnected, cancelling', { request_id: requestId });
     abort.abort(new ClientGone());
   });
-  const { preprocessed, stop, logprobs } = await prepare(format, { body, model, requestId, span }, abort.signal);
+  const { preprocessed, stop, logprobs } = await prepare(format, { body, model, requestId, span }, abort.signal, metrics);
   metrics.prompt(model.name, preprocessed.token_ids.length);
   const pin = pinOf(request.headers, body.nvext);
   const prefillPin = prefillPinOf(request.headers, body.nvext);
@@ -142,8 +142,10 @@ async function prepare<Body extends ChatRequest | CompletionRequest>(
   format: AnswerFormat<Body>,
   { body, model, requestId, span: parent }: Pick<Exchange<Body>, 'body' | 'model' | 'requestId' | 'span'>,
   signal: AbortSignal,
+  metrics: FrontendMetrics,
 ) {
   const span = parent.child('preprocess');
+  const leave = metrics.stages.enter('preprocess', model.prefill === undefined || model.prefill.workers.size === 0 ? 'aggregated' : 'prefill');
   try {
     const prepared = await format.prepare(body, model, requestId, signal);
     span.set({ prompt_tokens: prepared.preprocessed.token_ids.length });
@@ -153,6 +155,8 @@ async function prepare<Body extends ChatRequest | CompletionRequest>(
     span.end({ error });
     if (!(error instanceof TextCodecError)) throw error;
     throw new ApiError(400, error.message, { param: format.endpoint === 'completions' ? 'prompt' : 'messages', code: error.code.toLowerCase(), cause: error });
+  } finally {
+    leave();
   }
 }
 

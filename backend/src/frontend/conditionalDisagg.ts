@@ -37,7 +37,7 @@ export function decidePrefillPlace(config: ConditionalDisagg, { islTokens, decod
   const share = effective / islTokens;
   const short = effective < length && (ratio >= 1 || share < ratio);
   const loaded = prefillQueueTokens > limit;
-  const isl = `${effective} of ${islTokens} tokens are to be computed (${(share * 100).toFixed(1)} %; local below ${length} tokens and ${ratio * 100} %)`;
+  const isl = `${effective} of ${islTokens} tokens are to be computed (${(share * 100).toFixed(1)} %; local below ${length} tokens${ratio >= 1 ? '' : ` and ${ratio * 100} %`})`;
   const load = `${prefillQueueTokens} tokens are before it on the least busy prefill worker (local above ${limit})`;
   const looksAtIsl = policy === 'isl_bounding' || policy === 'isl_or_load';
   const looksAtLoad = policy === 'prefill_load' || policy === 'isl_or_load';

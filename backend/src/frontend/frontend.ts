@@ -18,10 +18,11 @@ import { nativeKernels } from '../router/native/nativeKernels.ts';
 import { ConditionalDisaggSettings } from './conditionalDisaggSettings.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { frontendApp } from './frontendApp.ts';
-import { FrontendMetrics, type WorkerSeries } from './frontendMetrics.ts';
+import { FrontendMetrics } from './frontendMetrics.ts';
 import { ModelManager } from './modelManager.ts';
 import { ReplicaSync } from './replicaSync.ts';
 import { RequestRecordStore } from './requestRecordStore.ts';
+import type { WorkerSeries } from './workerGauges.ts';
 import type { WorkerPool } from './workerPool.ts';
 
 export interface FrontendOptions {
@@ -70,11 +71,12 @@ export class Frontend implements AsyncDisposable {
           eventPlane: flags.kvEvents ? eventPlane : undefined,
           requests,
           logger: logger.child('dynamo_llm::discovery::watcher'),
+          onWorkerRemoved: (workerId) => metrics.workers.forget(workerId),
           onKvEvent: (status, type, role) => metrics.kvEvent(status, type, role),
           onPool: (pool, model) => {
             replicas?.addPool(pool);
             if (pool.role === 'prefill') return;
-            metrics.setModel(model.name, model.card);
+            metrics.setModel(model.name, model.card, flags.serving.migrationLimit);
             for (const [listener, subscriptions] of listeners) subscriptions.push(model.router.decisions.subscribe(listener));
           },
         }),

@@ -1,6 +1,8 @@
 import type { MigrationRecord, ModelDeploymentCard, RoutingDecision } from '../protocol/index.ts';
 import { MetricsRegistry, powersOfTwo } from '../observability/index.ts';
 import { DisaggregationMetrics } from './disaggregationMetrics.ts';
+import { StageGauge } from './stageGauge.ts';
+import { WorkerGauges, type WorkerSeries } from './workerGauges.ts';
 import type { WorkerRole } from './workerPool.ts';
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -10,17 +12,11 @@ const microsteps = powersOfTwo(0.0001, 18);
 /** Why a request has no complete answer. A client that left is `cancelled`. */
 export type ErrorType = '' | 'validation' | 'not_found' | 'overload' | 'cancelled' | 'internal';
 
-export interface WorkerSeries {
-  role: WorkerRole;
-  worker_id: string;
-  dp_rank: number;
-  activeDecodeBlocks: number;
-  activePrefillTokens: number;
-}
-
 /** What a frontend counts, under Dynamo's names. */
 export class FrontendMetrics {
   readonly disaggregation: DisaggregationMetrics;
+  readonly stages: StageGauge;
+  readonly workers: WorkerGauges;
   readonly #metrics: MetricsRegistry;
   readonly #requests;
   readonly #active;
@@ -45,6 +41,8 @@ export class FrontendMetrics {
     const metrics = new MetricsRegistry();
     this.#metrics = metrics;
     this.disaggregation = new DisaggregationMetrics(metrics);
+    this.stages = new StageGauge(metrics);
+    this.workers = new WorkerGauges(metrics, workers);
     const model = ['model'] as const;
     this.#requests = metrics.counter('dynamo_frontend_requests_total', 'HTTP requests', ['model', 'endpoint', 'request_type', 'status', 'error_type']);
     this.#active = metrics.gauge('dynamo_frontend_active_requests', 'Requests being answered', model);
@@ -101,23 +99,18 @@ export class FrontendMetrics {
       max_num_batched_tokens: card('max_num_batched_tokens', 'Tokens in one step'),
       context_length: card('context_length', 'Tokens of prompt and answer'),
       kv_cache_block_size: card('kv_cache_block_size', 'Tokens per KV block'),
+      migration_limit: card('migration_limit', 'Times a request may go on at another worker'),
     };
     metrics.gauge('dynamo_frontend_router_queue_pending_requests', 'Requests that wait because every worker is saturated', model, (gauge) => {
       for (const { model: name, waiting } of queued()) gauge.set({ model: name }, waiting);
     });
-    const perWorker = (name: string, help: string, read: (worker: WorkerSeries) => number): void => {
-      metrics.gauge(`dynamo_frontend_worker_${name}`, help, ['worker_id', 'dp_rank', 'worker_type'], (gauge) => {
-        gauge.reset();
-        for (const worker of workers()) gauge.set({ worker_id: worker.worker_id, dp_rank: worker.dp_rank, worker_type: worker.role }, read(worker));
-      });
-    };
-    perWorker('active_decode_blocks', 'KV blocks of running requests, as this router counts', (worker) => worker.activeDecodeBlocks);
-    perWorker('active_prefill_tokens', 'Prompt tokens still to be computed, as this router counts', (worker) => worker.activePrefillTokens);
   }
 
   readonly #activeByModel = new Map<string, number>();
 
-  setModel(name: string, card: ModelDeploymentCard): void {
+  /** `migrationLimit`: the frontend's own. */
+  setModel(name: string, card: ModelDeploymentCard, migrationLimit = card.migration_limit): void {
+    this.#cards.migration_limit.set({ model: name }, migrationLimit);
     const fields = ['total_kv_blocks', 'max_num_seqs', 'max_num_batched_tokens', 'context_length', 'kv_cache_block_size'] as const;
     for (const field of fields) this.#cards[field].set({ model: name }, card[field]);
   }

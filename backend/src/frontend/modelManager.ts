@@ -10,6 +10,7 @@ export interface ModelManagerOptions extends WorkerPoolOptions {
   blockSize: number | undefined;
   /** Called when a model has its decode workers' pool (the model itself), and when it has its prefill workers'. */
   onPool?: (pool: WorkerPool, model: ServedModel) => void;
+  onWorkerRemoved?: (workerId: bigint) => void;
   loadCodec?: (dir: string) => Promise<TextCodec>;
 }
 
@@ -127,6 +128,7 @@ export class ModelManager implements InstanceListener, AsyncDisposable {
     if (pool === undefined || worker === undefined) return;
     this.#pools.delete(instanceId);
     pool.remove(instanceId);
+    this.#options.onWorkerRemoved?.(instanceId);
     this.#log(pool.role === 'prefill' ? 'prefill worker removed' : 'worker removed', worker, pool);
     if (pool.role === 'prefill' && pool.workers.size === 0)
       this.#options.logger.warn('Prefill router deactivated: the last prefill worker is gone', { model_name: pool.name });

@@ -134,11 +134,12 @@ export class PrefillRouter implements Operator {
   async *#handOff(dispatch: Dispatch, prefilled: PrefillResult): AsyncIterableIterator<EngineOutput> {
     const { model, request, tracker, pin } = dispatch;
     const { workers } = this.#options;
-    const decision = await this.#handoffPlace(dispatch, prefilled);
+    const handoff = { ...dispatch, request: { ...request, prefill_result: prefilled } };
+    const decision = await this.#handoffPlace(handoff, prefilled);
     tracker.takes('disaggregated', `prompt by worker ${prefilled.disaggregated_params.worker_id}, answer by worker ${decision.chosen.worker_id}`);
     let given = 0;
     try {
-      for await (const output of this.#decode({ ...dispatch, request: { ...request, prefill_result: prefilled } }, decision)) {
+      for await (const output of this.#decode(handoff, decision)) {
         given += output.token_ids.length;
         if (output.kv_transfer?.status === 'failed') this.#recomputed(dispatch, output.kv_transfer.error);
         yield output;

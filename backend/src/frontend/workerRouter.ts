@@ -5,6 +5,7 @@ import { ConnectFailedError, ConnectionLostError, endpointNames, type Instance, 
 import { ActiveRequest } from './activeRequest.ts';
 import type { Dispatch, WorkerPin } from './dispatch.ts';
 import type { FrontendMetrics } from './frontendMetrics.ts';
+import type { Phase } from './stageGauge.ts';
 import { isLostWorker, WorkerLostError } from './workerLostError.ts';
 import type { WorkerPool } from './workerPool.ts';
 
@@ -39,6 +40,7 @@ export class WorkerRouter {
    */
   async route(pool: WorkerPool, { request, lost, signal, span: parent }: Dispatch, choice: RouteChoice = {}): Promise<RoutingDecision> {
     const wanted = this.#routeRequest(pool, request, choice, lost);
+    const leave = this.#metrics.stages.enter('route', phaseOf(pool, request));
     const span = parent?.child('route', { attributes: { pool: pool.role, mode: pool.router.mode } });
     try {
       const decision = pool.queue === undefined ? pool.router.route(wanted) : await pool.queue.schedule(wanted, signal);
@@ -50,6 +52,8 @@ export class WorkerRouter {
     } catch (error) {
       span?.end({ error });
       throw error;
+    } finally {
+      leave();
     }
   }
 
@@ -61,8 +65,14 @@ export class WorkerRouter {
     { signal, tracker, span: parent }: Dispatch,
   ): AsyncIterableIterator<EngineOutput> {
     const workerId = BigInt(decision.chosen.worker_id);
-    const active = new ActiveRequest(pool, payload, this.#metrics, tracker.beganAt);
+    const active = new ActiveRequest({ pool, request: payload, worker: decision.chosen, metrics: this.#metrics, begin: tracker.beganAt });
     const span = parent?.child(pool.role, { kind: spanKinds.CLIENT, attributes: { worker_id: decision.chosen.worker_id, pod: decision.chosen.pod } });
+    const leave = this.#metrics.stages.enter('dispatch', phaseOf(pool, payload));
+    let waiting = true;
+    const dispatched = (): void => {
+      if (waiting) leave();
+      waiting = false;
+    };
     const sent = {
       ...payload,
       estimated_prefix_hit_num_blocks: decision.chosen.overlap_blocks,
@@ -70,6 +80,7 @@ export class WorkerRouter {
     };
     try {
       for await (const output of this.#call(pool, workerId, sent, signal)) {
+        dispatched();
         if (output.spans !== undefined) {
           this.#onSpans(output.spans);
           delete output.spans;
@@ -87,6 +98,7 @@ export class WorkerRouter {
       // Also when the consumer leaves the loop: it has enough (a stop string), or its client is gone.
       active.end(signal.aborted ? 'cancelled' : 'ok');
       span?.end();
+      dispatched();
     }
   }
 
@@ -135,4 +147,8 @@ export class WorkerRouter {
     if (address === undefined) throw new ConnectFailedError('the worker has left discovery', { plane: this.#requests.plane, address: `worker ${workerId}` });
     return this.#requests.call<EngineOutput>({ address, endpoint: endpointNames.generate, requestId: payload.request_id, payload, signal });
   }
+}
+
+function phaseOf({ role }: WorkerPool, { prefill_result }: PreprocessedRequest): Phase {
+  return role === 'prefill' ? 'prefill' : prefill_result === undefined ? 'aggregated' : 'decode';
 }
