@@ -5,7 +5,7 @@
 export const endpointNames = { generate: 'generate', kvEvents: 'kv_events', clearKvBlocks: 'clear_kv_blocks', releaseKvBlocks: 'release_kv_blocks' } as const;
 
 /** Topics of the event plane. */
-export const topics = { kvEvents: 'kv-events', kvMetrics: 'kv_metrics' } as const;
+export const topics = { kvEvents: 'kv-events', kvMetrics: 'kv_metrics', activeSequences: 'active_sequences_events' } as const;
 
 /** `DYN_NAMESPACE`; Dynamo's default. */
 export function dynamoNamespace(requested: string | undefined, env: NodeJS.ProcessEnv = process.env): string {

@@ -77,12 +77,17 @@ export class FileDiscovery implements Discovery {
           ...(model_cards && { model_cards }),
           ...(event_channels && { event_channels }),
         };
-        if (!this.#closed) this.#watchers.update(decodeInstances(record, this.#onBadEntry).filter((instance) => instance.endpoints['generate'] !== undefined));
+        if (!this.#closed) this.#watchers.update(decodeInstances(record, this.#onBadEntry).filter(isComplete));
       }
     } finally {
       this.#reading = false;
     }
   }
+}
+
+/** A worker counts from its `generate` entry on; a frontend has only event channels. */
+function isComplete({ component, endpoints }: Instance): boolean {
+  return endpoints['generate'] !== undefined || component === 'frontend';
 }
 
 function isGenerate({ bucket, key }: { bucket: string; key: string }): boolean {
