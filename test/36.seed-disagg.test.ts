@@ -87,6 +87,11 @@ describe('seed 004: vllm-disagg', { timeout: 5 * minutes }, () => {
     for (const service of ['frontend', 'vllmdecodeworker', 'vllmprefillworker'])
       expect(pods.filter((name) => new RegExp(`^vllm-disagg-${service}-[0-9a-f]+-\\w{5}$`).test(name))).toHaveLength(1);
     expect(await kubectl('get', 'service', 'vllm-disagg-frontend', '-n', namespace, '-o', 'jsonpath={.spec.ports[0].port}')).toBe('8000');
+    // All workers of the machine compute with one copy of the weights.
+    for (const pod of [...(await podNames(prefillPods)), ...(await podNames(decodePods))])
+      expect(JSON.parse(await kubectl('get', '--raw', `/api/v1/namespaces/${namespace}/pods/${pod}:9090/proxy/engine/state`))).toMatchObject({
+        model: { weights: { shared: true } },
+      });
     // The seed's selector is not the operator's.
     expect((await stack.kubectl(['get', 'pods', '-n', namespace, '-l', 'app=vllm-disagg'])).stderr).toContain('No resources found');
   });

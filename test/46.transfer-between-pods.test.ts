@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -24,7 +24,7 @@ async function startPeer(sandbox: PodSandbox, catalogue: ImageCatalogue, agent: 
   const resolved = catalogue.resolve(image);
   const started = await sandbox.spawn(
     programOf(['node', '--disable-warning=ExperimentalWarning', path.join(project, 'test/50.transfer-peer.ts'), setup], {
-      mounts: resolved?.mounts ?? [],
+      mounts: resolved?.mounts.filter(({ source }) => existsSync(source)) ?? [],
       stdin: true,
     }),
   );

@@ -54,6 +54,7 @@ export class NodeAgent {
     const { layout, nodes } = this.#config;
     for (const dir of [layout.run, layout.sockets, layout.transfer, layout.pods])
       await mkdir(dir, { recursive: true, mode: dir === layout.pods ? 0o711 : 0o700 });
+    await mkdir(path.join(layout.cache, 'packed'), { recursive: true });
     await this.#podNet.start(signal);
     await this.#services.start();
     await this.#serveServices();

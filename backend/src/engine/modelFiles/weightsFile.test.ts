@@ -81,3 +81,10 @@ function flip(at: number): void {
   bytes[at]! ^= 1;
   writeFileSync(weights, bytes);
 }
+
+test('a folder of its own can be named for it, where the folder of the model tells it from others', () => {
+  const elsewhere = packedWeightsFile(describeModel(files.dir), { DYNAMO_LABS_WEIGHTS_DIR: '/packed' });
+  expect(path.dirname(elsewhere.path)).toBe('/packed');
+  expect(path.basename(elsewhere.path)).toMatch(new RegExp(`^${path.basename(files.dir)}-[0-9a-f]{8}\\.packed$`));
+  expect(elsewhere.key).toBe(named().key);
+});

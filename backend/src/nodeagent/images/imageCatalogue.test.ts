@@ -51,9 +51,12 @@ describe('the shipped catalogue', () => {
     expect(one?.id).not.toBe(two?.id);
   });
 
-  test('gives the runtime, and nothing else, a writable folder for KV transfers', () => {
+  test('gives the runtime, and nothing else, writable folders for KV transfers and packed weights', () => {
     const writable = (image: string) => shipped.resolve(image)?.mounts.filter(({ readOnly }) => readOnly === false);
-    expect(writable('nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.8.0')).toEqual([{ source: '/sockets/kv', target: '/run/kv-transfer', readOnly: false }]);
+    expect(writable('nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.8.0')).toEqual([
+      { source: '/cache/packed', target: '/cache/packed', readOnly: false },
+      { source: '/sockets/kv', target: '/run/kv-transfer', readOnly: false },
+    ]);
     expect(shipped.resolve('nvcr.io/nvidia/ai-dynamo/vllm-runtime:0.8.0')?.env['DYNAMO_LABS_TRANSFER_DIR']).toBe('/run/kv-transfer');
     for (const image of ['busybox', 'dynamo-labs/operator:0.1.0', 'nats:2', 'natsio/nats-box:0.14']) expect(writable(image)).toEqual([]);
   });
