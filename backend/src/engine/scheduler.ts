@@ -72,7 +72,8 @@ export class Scheduler {
     while (this.loaded.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0) this.#run(this.loaded, take);
     // new prompts; not in the step that preempted, which would take the blocks back
     while (this.waiting.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0 && this.preemptions === preemptionsBefore) {
-      if (!(this.waiting[0]!.remoteTokens !== undefined ? this.#beginLoad(this.waiting[0]!) : this.#run(this.waiting, take))) break;
+      const [next] = this.waiting as [Sequence];
+      if (!(next.remoteTokens === undefined ? this.#run(this.waiting, take) : this.#beginLoad(next))) break;
     }
     return slices;
   }
@@ -121,7 +122,8 @@ export class Scheduler {
 
   /** Blocks for the whole prompt at once, its last token's too: who has been read can always be computed. */
   #beginLoad(sequence: Sequence): boolean {
-    if (!this.#admit(sequence)) return false;
+    // More would only hold blocks that running sequences need.
+    if (this.loading.size + this.loaded.length >= this.#options.maxNumSeqs || !this.#admit(sequence)) return false;
     this.#reserve(sequence, sequence.pendingTokens);
     this.waiting.shift();
     sequence.state = 'waiting_for_remote_kvs';

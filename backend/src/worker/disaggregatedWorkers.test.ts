@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,7 +9,9 @@ import { someTokens, temporaryTinyModel } from '../engine/testing/tinyModels.ts'
 import { createLogger } from '../observability/index.ts';
 import type { EngineOutput, KvTransferParams, PreprocessedRequest } from '../protocol/index.ts';
 import { MemoryDiscovery, MemoryStore, TcpRequestClient, tcpOptionsFromEnv, type Instance } from '../runtime/index.ts';
+import { TransferAgent } from '../transfer/index.ts';
 import { parseWorkerArguments } from './arguments.ts';
+import { transferSettings } from './kvTransfer/index.ts';
 import { Worker } from './worker.ts';
 
 const files = temporaryTinyModel();
@@ -166,11 +170,30 @@ describe('a prefill and a decode worker', () => {
     expect(aggregated.log.join('')).toContain('Got kv_transfer_params, but no KVConnector found. Disabling KVTransfer for this request.');
   });
 
+  it('starts over the socket of a process of its name that was killed', async () => {
+    const first = await start('p-0', ['--is-prefill-worker']);
+    const socket = path.join(folder, `${first.worker.instanceId}.sock`);
+    await first.worker.close(0);
+    const killed = createServer().listen(socket);
+    await once(killed, 'listening');
+    expect(statSync(socket).isSocket()).toBe(true);
+    const settings = transferSettings({
+      namespace: 'ns',
+      instanceId: first.worker.instanceId!,
+      env: { DYNAMO_LABS_TRANSFER_DIR: folder },
+      logger: createLogger({ target: 't', write: () => {} }),
+    });
+    using agent = new TransferAgent({ name: 'again', fingerprint: 'f', token: settings.token, listen: settings.listen });
+    expect(agent.addresses[0]).toBe(`unix:${socket}`);
+    killed.close();
+  });
+
   it('says what is wrong with its environment', async () => {
     const started = (extra: Record<string, string>) => start('p-0', ['--is-prefill-worker'], extra);
     await expect(started({ VLLM_NIXL_ABORT_REQUEST_TIMEOUT: 'soon' })).rejects.toThrow('environment variable VLLM_NIXL_ABORT_REQUEST_TIMEOUT');
     await expect(started({ DYNAMO_LABS_TRANSFER_TRANSPORTS: 'rdma' })).rejects.toThrow("invalid choice: 'rdma' (choose from shm, uds, tcp)");
     await expect(started({ DYNAMO_LABS_TRANSFER_FAULTS: '{"plan":[{"kind":"quake","side":"read"}]}' })).rejects.toThrow('DYNAMO_LABS_TRANSFER_FAULTS');
+    await expect(started({ DYNAMO_LABS_TRANSFER_DIR: path.join(folder, 'none') })).rejects.toThrow(/DYNAMO_LABS_TRANSFER_DIR: .* cannot be used: ENOENT/);
     await expect(started({ DYN_KVBM_CPU_CACHE_GB: 'much' })).rejects.toThrow('environment variable DYN_KVBM_CPU_CACHE_GB');
   });
 });

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { isIP, isIPv6 } from 'node:net';
 import type { Logger } from '../../observability/index.ts';
@@ -49,8 +50,10 @@ function addresses(instanceId: bigint, env: NodeJS.ProcessEnv, logger: Logger, f
   const folder = env['DYNAMO_LABS_TRANSFER_DIR'];
   if (folder !== undefined && folder !== '') {
     const socket = path.join(folder, `${instanceId}.sock`);
-    if (Buffer.byteLength(socket) <= socketPathBytes) found.push(`unix:${socket}`);
-    else
+    if (Buffer.byteLength(socket) <= socketPathBytes) {
+      rmSync(socket, { force: true }); // of a process of this name that was killed
+      found.push(`unix:${socket}`);
+    } else
       logger.warn(`KV transfer: no shared memory, since the path of a socket in DYNAMO_LABS_TRANSFER_DIR would be longer than ${socketPathBytes} bytes`, {
         socket,
       });

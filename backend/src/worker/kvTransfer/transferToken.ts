@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { CommandLineExit } from '../../runtime/commandLine.ts';
 
 export interface TransferToken {
   token: string;
@@ -27,14 +28,23 @@ export function transferToken(namespace: string, env: NodeJS.ProcessEnv): Transf
 /** Written under a name of its own and linked, so that nobody ever reads half of it and exactly one wins. */
 function sharedToken(folder: string): string {
   const file = path.join(folder, 'token');
-  const own = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
-  writeFileSync(own, randomBytes(32).toString('hex'), { mode: 0o600 });
   try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw unusable(folder, error as Error);
+  }
+  const own = `${file}.${process.pid}.${randomBytes(4).toString('hex')}`;
+  try {
+    writeFileSync(own, randomBytes(32).toString('hex'), { mode: 0o600 });
     linkSync(own, file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw unusable(folder, error as Error);
   } finally {
     rmSync(own, { force: true });
   }
   return readFileSync(file, 'utf8').trim();
+}
+
+function unusable(folder: string, cause: Error): CommandLineExit {
+  return new CommandLineExit(2, `error: environment variable DYNAMO_LABS_TRANSFER_DIR: ${folder} cannot be used: ${cause.message}\n`);
 }
