@@ -1,4 +1,4 @@
-import type { EngineOutput, PreprocessedRequest, RoutingDecision } from '../protocol/index.ts';
+import type { EngineOutput } from '../protocol/index.ts';
 import { RouterError } from '../router/index.ts';
 import type { RequestPlaneClient } from '../runtime/index.ts';
 import type { Logger, Tracing } from '../observability/index.ts';
@@ -7,7 +7,7 @@ import type { Dispatch, Operator } from './dispatch.ts';
 import { dispatchApiError } from './dispatchApiError.ts';
 import type { FrontendMetrics } from './frontendMetrics.ts';
 import { Migration } from './migration.ts';
-import { PrefillRouter, type DisaggFailurePolicy } from './prefillRouter.ts';
+import { PrefillRouter, type DisaggFailurePolicy, type QueryAnswer } from './prefillRouter.ts';
 import { causeOf } from './requestCause.ts';
 import { RequestTracker } from './requestTracker.ts';
 import { WorkerRouter } from './workerRouter.ts';
@@ -29,24 +29,18 @@ export interface DispatcherOptions {
 /** Without `tracker` nobody sees the request's record. */
 export type DispatchRequest = Omit<Dispatch, 'lost' | 'tracker'> & { tracker?: RequestTracker };
 
-/** Where a request would go. */
-export interface QueryAnswer {
-  decode: RoutingDecision;
-  prefill: RoutingDecision | undefined;
-}
-
 /** The chain Migration → PrefillRouter → worker router, and its failures as the API words them. */
 export class Dispatcher {
   readonly #options: DispatcherOptions;
-  readonly #workers: WorkerRouter;
+  readonly #prefillRouter: PrefillRouter;
   readonly #chain: Operator;
 
   constructor(options: DispatcherOptions) {
     const { requests, metrics, logger, tracing, onDisaggFailure = 'error', conditional = alwaysRemote, migration = {} } = options;
     this.#options = options;
-    this.#workers = new WorkerRouter({ requests, metrics, onSpans: (spans) => tracing?.adopt(spans) });
-    const prefillRouter = new PrefillRouter({
-      workers: this.#workers,
+    const workers = new WorkerRouter({ requests, metrics, onSpans: (spans) => tracing?.adopt(spans) });
+    this.#prefillRouter = new PrefillRouter({
+      workers,
       metrics,
       logger: logger.child('dynamo_llm::kv_router::prefill_router'),
       onFailure: onDisaggFailure,
@@ -54,7 +48,7 @@ export class Dispatcher {
       conditional,
     });
     this.#chain = new Migration({
-      next: prefillRouter,
+      next: this.#prefillRouter,
       metrics,
       logger: logger.child('dynamo_llm::migration'),
       limit: migration.limit,
@@ -62,14 +56,12 @@ export class Dispatcher {
     });
   }
 
-  /** Decides and records, sends nothing. */
-  query({ model, request, pin, prefillPin }: Pick<DispatchRequest, 'model' | 'pin' | 'prefillPin'> & { request: PreprocessedRequest }): QueryAnswer {
+  /** Decides and records, sends nothing. Throws `ApiError`. */
+  query(request: Pick<Dispatch, 'model' | 'request' | 'pin' | 'prefillPin'>): QueryAnswer {
     try {
-      const decode = this.#workers.query(model, request, { pin });
-      const { prefill } = model;
-      return { decode, prefill: prefill === undefined || prefill.workers.size === 0 ? undefined : this.#workers.query(prefill, request, { pin: prefillPin }) };
+      return this.#prefillRouter.query(request);
     } catch (error) {
-      throw this.#apiError(model.name, error);
+      throw this.#apiError(request.model.name, error);
     }
   }
 
@@ -85,7 +77,8 @@ export class Dispatcher {
     } catch (error) {
       if (signal.aborted) tracker.ends('cancelled');
       else tracker.ends('error', causeOf(error));
-      throw signal.aborted ? error : this.#apiError(model.name, error);
+      // Whatever else fails once the client is gone fails because of that.
+      throw signal.aborted ? signal.reason : this.#apiError(model.name, error);
     } finally {
       tracker.ends(signal.aborted ? 'cancelled' : 'ok');
       this.#options.metrics.disaggregation.served(model.name, tracker.record.path);

@@ -84,7 +84,19 @@ describe('PrefillRouter', () => {
       conditional: () => ({ ...conditionalDisaggDefaults, policy: 'isl_bounding', max_local_prefill_ratio: 1 }),
     });
     for (const id of [12n, 11n]) expect((await dispatch({ prefillPin: { workerId: id } })).record.prefill?.worker_id).toBe(String(id));
-    await expect(dispatch({ prefillPin: { workerId: 99n } })).rejects.toMatchObject({ status: 400, code: 'pinned_worker_not_found' });
+    const unknown = { status: 400, code: 'pinned_worker_not_found', param: 'nvext.prefill_worker_id' };
+    await expect(dispatch({ prefillPin: { workerId: 99n } })).rejects.toMatchObject(unknown);
+    const none = await dispatchRoom({ prefill: [], onDisaggFailure: 'fallback' });
+    await expect(none.dispatch({ prefillPin: { workerId: 99n } })).rejects.toMatchObject(unknown);
+    expect(none.records.get('r1')).toMatchObject({ path: 'error', cause: { plane: 'router', code: 'PINNED_WORKER_NOT_FOUND' } });
+  });
+
+  it('says which workers it would be without asking them', async () => {
+    const { dispatcher, model, requests, running } = await dispatchRoom({ prefill: [11, 12] });
+    const answer = dispatcher.query({ model, request: requestOf(promptOf(40)), pin: { workerId: 2n }, prefillPin: { workerId: 12n } });
+    expect([answer.prefill?.chosen.worker_id, answer.decode.chosen.worker_id]).toEqual(['12', '2']);
+    expect([requests.calls.length, running()]).toEqual([0, 0]);
+    expect(() => dispatcher.query({ model, request: requestOf(promptOf(40)), pin: { workerId: 9n } })).toThrow(expect.objectContaining({ status: 400 }));
   });
 });
 

@@ -1,5 +1,7 @@
 import type { Logger } from '../observability/index.ts';
 import type { EngineOutput, MigrationRecord, PrefillResult, RoutingDecision } from '../protocol/index.ts';
+import { RouterError } from '../router/index.ts';
+import { ApiError } from './apiError.ts';
 import { decidePrefillPlace, type ConditionalDisagg } from './conditionalDisagg.ts';
 import { DisaggregationError } from './disaggregationError.ts';
 import type { Dispatch, Operator } from './dispatch.ts';
@@ -26,6 +28,12 @@ export interface PrefillRouterOptions {
   conditional: () => ConditionalDisagg;
 }
 
+/** Where a request would go. */
+export interface QueryAnswer {
+  decode: RoutingDecision;
+  prefill: RoutingDecision | undefined;
+}
+
 /** The prefill pool keeps no blocks to decode with. */
 const prefillChoice: RouteChoice = { trackActiveBlocks: false };
 /** The KV comes from the prefill worker: what a decode worker has cached already, or shares, is no reason to choose it. */
@@ -39,10 +47,22 @@ export class PrefillRouter implements Operator {
     this.#options = options;
   }
 
+  /** Where a request would go, were it not kept by conditional disaggregation. Throws as routing does. */
+  query({ model, request, pin, prefillPin }: Pick<Dispatch, 'model' | 'request' | 'pin' | 'prefillPin'>): QueryAnswer {
+    const { workers } = this.#options;
+    const pool = model.prefill;
+    if (pool === undefined || pool.workers.size === 0) return { decode: workers.query(model, request, { pin }), prefill: undefined };
+    return {
+      prefill: workers.query(pool, request, { ...prefillChoice, pin: prefillPin }),
+      decode: workers.query(model, request, { ...handoffChoice, pin }),
+    };
+  }
+
   async *generate(dispatch: Dispatch): AsyncIterableIterator<EngineOutput> {
-    const { model, tracker, pin } = dispatch;
+    const { model, tracker, pin, prefillPin } = dispatch;
     const { workers, onFailure } = this.#options;
     const pool = model.prefill;
+    if (prefillPin !== undefined && pool?.workers.has(prefillPin.workerId) !== true) throw unknownPrefillWorker(prefillPin.workerId);
     if (pool === undefined || pool.workers.size === 0) {
       const why = pool === undefined ? 'no prefill worker is registered' : 'no prefill worker is registered any more';
       if (onFailure === 'enforce') throw new DisaggregationError('NOT_ACTIVATED', { plane: 'router', code: 'NO_PREFILL_WORKERS', message: why });
@@ -208,6 +228,11 @@ export class PrefillRouter implements Operator {
     });
     tracker.takes('fallback', 'the decode worker computed the prompt itself (kv_load_failure_policy recompute)', { plane: 'kv_transfer', code, message });
   }
+}
+
+function unknownPrefillWorker(workerId: bigint): ApiError {
+  const error = new RouterError('PINNED_WORKER_NOT_FOUND', `No prefill worker ${workerId}`);
+  return new ApiError(400, error.message, { param: 'nvext.prefill_worker_id', code: 'pinned_worker_not_found', cause: error });
 }
 
 /** Prompt tokens that wait for or run on the least busy prefill worker, as this router counts. */
