@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Request, Response } from 'express';
-import type { FinishReason, RequestRecord } from '../protocol/index.ts';
 import { spanKinds, type Logger, type TraceSpan, type Tracing } from '../observability/index.ts';
 import { TextCodecError } from '../preprocess/index.ts';
-import type { AnswerFormat, AnswerWords } from './answerFormat.ts';
+import type { AnswerFormat } from './answerFormat.ts';
 import { ApiError } from './apiError.ts';
+import { ClientGone } from './clientGone.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { ErrorType, FrontendMetrics } from './frontendMetrics.ts';
 import type { ModelManager } from './modelManager.ts';
@@ -12,8 +12,8 @@ import { nvextAnswer, pinOf, prefillPinOf, wantsQueryOnly, workerIds } from './n
 import type { RequestRecordStore } from './requestRecordStore.ts';
 import { readRequest, type ChatRequest, type CompletionRequest } from './requestSchema.ts';
 import { standInLabel, type ServedModel } from './servedModel.ts';
-import { SseStream } from './sseStream.ts';
-import { TextGeneration, type GenerationUsage, type TokenLogprob } from './textGeneration.ts';
+import { TextGeneration } from './textGeneration.ts';
+import { streamAnswer, usageOf, wholeAnswer, withNvext } from './writeAnswer.ts';
 
 export interface CompletionRouteOptions {
   models: ModelManager;
@@ -127,7 +127,7 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
       });
     } else {
       const choices = await wholeAnswer(format, generation, logprobs);
-      response.json({ ...head, object: format.object.full, choices, usage: usageOf(generation.usage, tracker.record), ...wrap(extra()) });
+      response.json({ ...head, object: format.object.full, choices, usage: usageOf(generation.usage, tracker.record), ...withNvext(extra()) });
     }
     abort.signal.throwIfAborted();
   } catch (error) {
@@ -160,72 +160,6 @@ async function prepare<Body extends ChatRequest | CompletionRequest>(
   }
 }
 
-async function wholeAnswer(format: AnswerWords, generation: TextGeneration, logprobs: boolean): Promise<Record<string, unknown>[]> {
-  let text = '';
-  let finish: FinishReason = 'stop';
-  const tokens: TokenLogprob[] = [];
-  for await (const delta of generation.deltas()) {
-    text += delta.text;
-    tokens.push(...delta.tokens);
-    finish = delta.finishReason ?? finish;
-  }
-  return [format.fullChoice(text, tokens, finish, logprobs)];
-}
-
-interface StreamOptions {
-  format: AnswerWords;
-  head: { id: string; created: number; model: string; system_fingerprint: string };
-  generation: TextGeneration;
-  logprobs: boolean;
-  extra: () => Record<string, unknown> | undefined;
-  usage: () => Record<string, unknown>;
-  response: Response;
-  signal: AbortSignal;
-  includeUsage: boolean;
-}
-
-/** Headers go out with the first token: until then a failure is still an HTTP error. */
-async function streamAnswer({ format, head, generation, logprobs, extra, usage: usageNow, response, signal, includeUsage }: StreamOptions): Promise<void> {
-  const chunk = { ...head, object: format.object.chunk };
-  let sse: SseStream | undefined;
-  try {
-    for await (const delta of generation.deltas()) {
-      if (sse === undefined) {
-        sse = new SseStream(response, signal);
-        if (format.opening !== undefined) await sse.send({ ...chunk, choices: [format.opening] });
-      }
-      const usage = includeUsage ? { usage: null } : {};
-      const { finishReason, ...piece } = delta;
-      if (piece.text !== '' || piece.tokens.length > 0) await sse.send({ ...chunk, choices: [format.chunkChoice(piece, logprobs)], ...usage });
-      if (finishReason === undefined) continue;
-      await sse.send({ ...chunk, choices: [format.chunkChoice({ text: '', tokens: [], finishReason }, logprobs)], ...usage, ...wrap(extra()) });
-    }
-    if (includeUsage) await sse?.send({ ...chunk, choices: [], usage: usageNow() });
-    await sse?.done();
-  } catch (error) {
-    if (sse === undefined || error instanceof ClientGone) throw error;
-    const shown = error instanceof ApiError ? error : new ApiError(500, (error as Error).message);
-    await sse.send(shown.body);
-    sse.end();
-    throw error;
-  }
-}
-
-/** Cached means cached where the prompt was computed. */
-function usageOf({ promptTokens, completionTokens, account }: GenerationUsage, { path, prefill }: RequestRecord): Record<string, unknown> {
-  const computed = path === 'disaggregated' ? prefill?.prompt : account;
-  return {
-    prompt_tokens: promptTokens,
-    completion_tokens: completionTokens,
-    total_tokens: promptTokens + completionTokens,
-    prompt_tokens_details: { cached_tokens: computed?.cached_tokens ?? 0 },
-  };
-}
-
-function wrap(nvext: Record<string, unknown> | undefined): { nvext?: Record<string, unknown> } {
-  return nvext === undefined ? {} : { nvext };
-}
-
 function findModel(models: ModelManager, name: string): ServedModel {
   const model = models.get(name);
   if (model !== undefined && model.workers.size > 0) return model;
@@ -255,13 +189,4 @@ function requestIdOf(request: Request, inFlight: ReadonlySet<string>): string {
     throw new ApiError(400, 'Validation: x-request-id must be 1 to 128 letters, digits or . _ : -', { param: 'x-request-id' });
   if (inFlight.has(given)) throw new ApiError(409, `Request ${given} is still being answered.`, { param: 'x-request-id', code: 'request_in_flight' });
   return given;
-}
-
-/** Nobody reads the answer any more. */
-class ClientGone extends Error {
-  readonly code = 'CLIENT_GONE';
-  constructor() {
-    super('the client closed the connection');
-    this.name = 'ClientGone';
-  }
 }
