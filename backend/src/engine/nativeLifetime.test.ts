@@ -39,6 +39,22 @@ test('a process waits for a step in flight, then exits by itself, with the model
   expect(await run(`const { step } = await start(); void step.then(([result]) => console.log(result.logits.length));`)).toBe('512');
 });
 
+test('a process waits for a step behind a copy of blocks too, and the copies are made in order', async () => {
+  const script = `
+    const model = await load();
+    const pool = nativeAddon().allocatePages(model.info.blockBytes * 512);
+    model.attachPool(pool);
+    const host = nativeAddon().allocatePages(model.info.blockBytes * 2);
+    new Uint8Array(host).fill(7);
+    void model.copyBlocks(host, Int32Array.of(0, 1), Int32Array.of(300, 0, 301, 1)).then(() => {
+      const at = (block) => new Uint8Array(pool)[block * model.info.blockBytes];
+      console.log(new Uint8Array(host)[model.info.blockBytes], at(300), at(301));
+    });
+    void model.step([{ tokens: new Int32Array(1024).fill(3), start: 0, blocks: Int32Array.from({ length: 512 }, (_, i) => i), logits: true }]).then(() => console.log('stepped'));
+    for (const wrong of [Int32Array.of(512, 0), Int32Array.of(0, 2), Int32Array.of(-1, 0)]) try { model.copyBlocks(host, wrong, new Int32Array()); } catch (error) { console.log(error.name); }`;
+  expect(await run(script)).toBe('RangeError\nRangeError\nRangeError\n0 7 0\nstepped');
+});
+
 test('process.exit during a step does not hang or crash', async () => {
   expect(await run(`await start(); console.log('leaving'); process.exit(0);`)).toBe('leaving');
 });

@@ -41,7 +41,17 @@ struct Host {
   Host(const Host&) = delete;
   Host& operator=(const Host&) = delete;
 
+  /** The process stays alive while jobs are in flight: references of a thread-safe function are not counted. */
+  void hold() {
+    if (jobs_++ == 0) settle.Ref(env);
+  }
+  void letGo() {
+    if (--jobs_ == 0) settle.Unref(env);
+  }
+
 private:
+  int jobs_ = 0;
+
   /** Releases the channel too: this hook runs before the channel's own, while what is left of a Host may be finalised long after it. */
   static void stop(void* data) {
     auto* host = static_cast<Host*>(data);
@@ -62,7 +72,7 @@ template <class Work, class Result> Napi::Value runAsync(Napi::Env env, const st
   };
   auto* job = new Job{host, Napi::Promise::Deferred::New(env), std::move(result), {}};
   const Napi::Value promise = job->deferred.Promise();
-  host->settle.Ref(env);
+  host->hold();
   host->worker->post([job, work = std::move(work)]() mutable {
     try {
       work();
@@ -72,7 +82,7 @@ template <class Work, class Result> Napi::Value runAsync(Napi::Env env, const st
     // When the environment is shutting down the call is refused; the job is left to the process's end.
     job->host->settle.NonBlockingCall(job, [](Napi::Env env, Napi::Function, Job* job) {
       const std::unique_ptr<Job> owned(job);
-      job->host->settle.Unref(env);
+      job->host->letGo();
       const Napi::HandleScope scope(env);
       if (job->failure.set()) job->deferred.Reject(job->failure.toError(env).Value());
       else job->deferred.Resolve(job->result(env));
