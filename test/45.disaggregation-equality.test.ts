@@ -47,7 +47,7 @@ async function paths(frontend: ServingProcess, made: ReadonlyMap<number, Answer>
   return counts;
 }
 
-describe(`${count} random prompts`, () => {
+describe(`${count} random prompts`, { timeout: 300_000 }, () => {
   let group: ServingGroup;
   let expected: Map<number, Answer>;
 
