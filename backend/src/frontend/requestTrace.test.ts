@@ -1,17 +1,10 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import express from 'express';
 import { describe, expect, it } from 'vitest';
 import { Tracing } from '../observability/index.ts';
 import type { EngineOutput, PreprocessedRequest, SpanRecord } from '../protocol/index.ts';
 import { RemoteError } from '../runtime/index.ts';
-import { completionFormat } from './answerFormat.ts';
-import { completionRoute } from './completionRoute.ts';
-import { Dispatcher } from './dispatcher.ts';
-import { dispatchRoom, positions, prefilled } from './dispatchFixture.ts';
+import { positions, prefilled } from './dispatchFixture.ts';
 import { recordingLogger } from './frontendFixture.ts';
-import { requestRoutes } from './requestRoutes.ts';
+import { httpRoom } from './httpFixture.ts';
 
 const caller = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
 
@@ -26,33 +19,13 @@ async function setup(work: (id: number, request: PreprocessedRequest) => AsyncIt
       yield output.finish_reason === undefined ? output : { ...output, spans: workerTracing.take(span) };
     }
   }
-  const room = await dispatchRoom({ worker: traced });
-  const tracing = await Tracing.open({ service: 'frontend', logger, env: {} });
-  const { models, metrics, requests, records } = room;
-  const dispatcher = new Dispatcher({ requests, metrics, logger, overloadStatus: 529, tracing, onDisaggFailure: 'fallback' });
-  const app = express();
-  app.post(
-    '/v1/completions',
-    express.json(),
-    completionRoute({ models, dispatcher, records, tracing, metrics, logger, inFlight: new Set() }, completionFormat),
-  );
-  app.use('/requests', requestRoutes({ records, tracing, signal: new AbortController().signal }));
-  const server = createServer(app).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const room = await httpRoom({ worker: traced, onDisaggFailure: 'fallback' });
   const ask = async (headers: Record<string, string> = {}) => {
-    const body = JSON.stringify({ model: 'model', prompt: Array.from({ length: 40 }, (_, i) => i), max_tokens: 4 });
-    const response = await fetch(`${url}/v1/completions`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body });
+    const response = await room.complete({}, headers);
     await response.text();
-    const trace = await fetch(`${url}/requests/${response.headers.get('x-request-id')}/trace`);
-    return { response, trace: (await trace.json()) as { trace_id: string; spans: SpanRecord[] } };
+    return { response, trace: await room.get<{ trace_id: string; spans: SpanRecord[] }>(`/requests/${response.headers.get('x-request-id')}/trace`) };
   };
-  const close = async (): Promise<void> => {
-    server.closeAllConnections();
-    server.close();
-    await once(server, 'close');
-  };
-  return { ask, [Symbol.asyncDispose]: close };
+  return { ask, [Symbol.asyncDispose]: () => room[Symbol.asyncDispose]() };
 }
 
 describe('the trace of a request', () => {
