@@ -76,7 +76,7 @@ export class WorkerRouter {
     const sent = {
       ...payload,
       estimated_prefix_hit_num_blocks: decision.chosen.overlap_blocks,
-      ...(span === undefined ? {} : { traceparent: span.traceparent }),
+      ...(span?.recording === true ? { traceparent: span.traceparent } : {}),
     };
     try {
       for await (const output of this.#call(pool, workerId, sent, signal)) {

@@ -37,6 +37,11 @@ export class TraceSpan {
     return `00-${this.traceId}-${this.spanId}-0${this.#sampled ? 1 : 0}`;
   }
 
+  /** False with OTEL_SDK_DISABLED: whatever this span calls need not trace either. */
+  get recording(): boolean {
+    return this.#span.isRecording();
+  }
+
   child(name: string, options?: SpanOptions): TraceSpan {
     return new TraceSpan(this.#tracer, name, this.#context, options);
   }

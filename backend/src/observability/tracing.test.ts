@@ -87,6 +87,17 @@ describe('Tracing', () => {
     expect(receiver.spans).toEqual([]);
   });
 
+  it('records nothing with OTEL_SDK_DISABLED', async () => {
+    await using receiver = await OtlpReceiver.listen();
+    const tracing = await open({ OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url, OTEL_SDK_DISABLED: 'true' });
+    const span = tracing.start('http');
+    span.child('route').end();
+    span.end();
+    expect([span.recording, tracing.spansUnder(span.traceId, span.spanId)]).toEqual([false, []]);
+    await tracing.close();
+    expect(receiver.spans).toEqual([]);
+  });
+
   it('says that a collector refuses, and ends all the same', async () => {
     await using receiver = await OtlpReceiver.listen();
     receiver.status = 400;

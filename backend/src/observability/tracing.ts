@@ -2,11 +2,13 @@ import { ROOT_CONTEXT, trace, type Context } from '@opentelemetry/api';
 import { ExportResultCode, parseTraceParent } from '@opentelemetry/core';
 import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 import {
+  AlwaysOffSampler,
   AlwaysOnSampler,
   BatchSpanProcessor,
   createAlwaysRecordSampler,
   ParentBasedSampler,
   TracerProvider,
+  type Sampler,
   type SpanExporter,
   type SpanProcessor,
 } from '@opentelemetry/sdk-trace';
@@ -50,8 +52,7 @@ export class Tracing implements AsyncDisposable {
           ...(pod === undefined ? {} : { 'service.instance.id': pod }),
         }),
       ),
-      // What a caller does not want sampled is not exported; we look at it all the same.
-      sampler: createAlwaysRecordSampler(new ParentBasedSampler({ root: new AlwaysOnSampler() })),
+      sampler: sampler(env),
       spanProcessors: [this.#collector, ...exporters],
     });
   }
@@ -88,7 +89,14 @@ export class Tracing implements AsyncDisposable {
   }
 }
 
+/** What a caller does not want sampled is not exported; we look at it all the same. With OTEL_SDK_DISABLED nothing is recorded. */
+function sampler(env: NodeJS.ProcessEnv): Sampler {
+  if (env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true') return new AlwaysOffSampler();
+  return createAlwaysRecordSampler(new ParentBasedSampler({ root: new AlwaysOnSampler() }));
+}
+
 function exportUrl(env: NodeJS.ProcessEnv): string | undefined {
+  if (env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true') return undefined;
   const enabled = env['OTEL_EXPORT_ENABLED']?.toLowerCase();
   if (enabled === 'false' || enabled === '0') return undefined;
   const traces = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'];
