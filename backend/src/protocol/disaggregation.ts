@@ -17,6 +17,8 @@ export interface KvTransferParams {
   tp_size?: number;
   /** Tokens of the prompt whose KV these blocks hold. */
   remote_num_tokens?: number;
+  /** Digest of these tokens: whoever has another prompt must not read. */
+  prompt_digest?: string;
   /** Checked before a byte moves. */
   compatibility?: KvCompatibility;
   /** Permission to read the blocks: `Grant` of the transfer engine. */

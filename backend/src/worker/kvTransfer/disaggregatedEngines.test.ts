@@ -1,3 +1,4 @@
+import type { KvTransferParams, PreprocessedRequest } from '../../protocol/index.ts';
 import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { someTokens, temporaryTinyModel } from '../../engine/testing/tinyModels.ts';
 import {
@@ -193,6 +194,30 @@ describe('leases', () => {
   });
 });
 
+test('a grant that is none, or of somebody else, is a typed error and leaves nothing behind', async () => {
+  const [prefill, decode] = [await worker('prefill'), await worker('decode')];
+  const request = promptRequest(someTokens(100));
+  const tampering: ((grant: Record<string, unknown>) => void)[] = [
+    (grant) => void (grant['epoch'] = '12'),
+    (grant) => void (grant['agent'] = 'nobody'),
+    (grant) => void (grant['addresses'] = []),
+    (grant) => void (grant['ref'] = { ...(grant['ref'] as object), id: 12_345 }),
+    (grant) => void (grant['ref'] = { ...(grant['ref'] as object), pool: 99 }),
+    (grant) => void (grant['blockBytes'] = 8),
+    (grant) => void (grant['blocks'] = 'all'),
+    (grant) => void (grant['ref'] = null),
+  ];
+  for (const tamper of tampering) {
+    const [first] = await answerOf(prefill, prefillRequest(request));
+    const asked = decodeRequest(request, first!);
+    const params = asked.prefill_result!.disaggregated_params.kv_transfer_params;
+    tamper(params.grant as Record<string, unknown>);
+    expect(await answerOf(decode, asked)).toMatchObject([{ token_ids: [], error: { code: 'KV_TRANSFER_FAILED' } }]);
+    prefill.connector.cancel(params.remote_request_id!);
+    await empty(prefill, decode);
+  }
+});
+
 test('blocks of another shape or model are refused before anything is read, with both values', async () => {
   const other = temporaryTinyModel({ architecture: 'qwen3' });
   try {
@@ -208,9 +233,20 @@ test('blocks of another shape or model are refused before anything is read, with
     expect(prefill.connector.incompatibility(asked)).toBeUndefined();
     expect(small.connector.incompatibility(asked)).toMatch(/block_size is 16 there and 8 here; block_bytes is \d+ there and \d+ here/);
     expect(foreign.connector.incompatibility(asked)).toMatch(/model is \w+ there and \w+ here/);
-    const params = asked.prefill_result!.disaggregated_params.kv_transfer_params;
-    params.remote_num_tokens = 100;
-    expect(prefill.connector.incompatibility(asked)).toContain('computed 100 tokens');
+    const changed = (change: (params: KvTransferParams, request: PreprocessedRequest) => void): string | undefined => {
+      const copy = structuredClone(asked);
+      change(copy.prefill_result!.disaggregated_params.kv_transfer_params, copy);
+      return prefill.connector.incompatibility(copy);
+    };
+    expect(changed(() => {})).toBeUndefined();
+    expect(changed((params) => void (params.remote_num_tokens = 100))).toContain('computed 100 tokens');
+    expect(changed((params) => void params.remote_block_ids!.pop())).toContain('offers 6 blocks for 99 tokens');
+    expect(changed((params) => void params.remote_block_ids!.reverse())).toContain('the grant is not about the blocks');
+    expect(changed((params) => void delete params.grant)).toContain('the grant is not about the blocks');
+    expect(changed((params) => void (params.grant = { blocks: 'aaaaaaa' }))).toContain('the grant is not about the blocks');
+    expect(changed((params) => void delete params.compatibility)).toContain('lack');
+    expect(changed((_, { token_ids }) => void (token_ids[98] = 7))).toContain("another prompt's tokens");
+    expect(changed((_, { token_ids }) => void (token_ids[99] = 7))).toBeUndefined();
   } finally {
     other[Symbol.dispose]();
   }

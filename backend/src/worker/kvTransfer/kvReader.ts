@@ -32,8 +32,8 @@ export class KvReader {
   async load(params: KvTransferParams, load: KvLoad, signal: AbortSignal): Promise<KvLoadResult> {
     const begin = performance.now();
     const account = emptyAccount(load, this.#pool.blockBytes);
-    // A prompt of one token: nothing was computed before it.
-    if (params.grant === undefined) return { outcome: 'loaded', account };
+    // A prompt of one token: nothing was computed before it, nothing is granted.
+    if (params.grant === undefined && load.blocks.length === 0) return { outcome: 'loaded', account };
     try {
       const report = await this.#read(parseGrant(params.grant), load, signal);
       if (load.blocks.length === 0) return { outcome: 'loaded', account };

@@ -3,10 +3,12 @@ import type { Logger, MetricsRegistry } from '../../observability/index.ts';
 import type { DisaggregatedParams, KvCompatibility, KvTransferParams, PreprocessedRequest } from '../../protocol/index.ts';
 import { TransferAgent, transferMetrics, type TransferPool } from '../../transfer/index.ts';
 import { GrantedPrompts } from './grantedPrompts.ts';
-import { kvCompatibility, kvIncompatibility } from './kvCompatibility.ts';
+import { kvCompatibility } from './kvCompatibility.ts';
 import { KvReader } from './kvReader.ts';
 import type { DisaggregationMode } from './kvTransferConfig.ts';
+import { kvUnfit } from './kvUnfit.ts';
 import { NixlStats } from './nixlStats.ts';
+import { promptDigest } from './promptDigest.ts';
 import type { TransferSettings } from './transferSettings.ts';
 
 export interface NixlConnectorOptions {
@@ -68,16 +70,7 @@ export class NixlConnector implements KvConnector, Disposable {
   incompatibility(request: PreprocessedRequest): string | undefined {
     const params = remoteParams(request);
     if (params === undefined) return undefined;
-    const ours = this.#open.compatibility;
-    const tokens = params.remote_num_tokens;
-    const blocks = params.remote_block_ids?.length;
-    if (tokens === undefined || blocks === undefined || params.compatibility === undefined)
-      return "the prefill worker's kv_transfer_params lack remote_num_tokens, remote_block_ids or compatibility";
-    const differs = kvIncompatibility(ours, params.compatibility);
-    if (differs !== undefined) return differs;
-    if (tokens >= request.token_ids.length) return `the prefill worker computed ${tokens} tokens, more than the prompt's ${request.token_ids.length} less one`;
-    if (blocks !== Math.ceil(tokens / ours.block_size)) return `the prefill worker offers ${blocks} blocks for ${tokens} tokens`;
-    return undefined;
+    return kvUnfit(this.#open.compatibility, params, request.token_ids);
   }
 
   load(load: KvLoad, signal: AbortSignal): Promise<KvLoadResult> {
@@ -100,6 +93,7 @@ export class NixlConnector implements KvConnector, Disposable {
       ...hostAndPort(agent.addresses),
       tp_size: 1,
       remote_num_tokens: held.tokens,
+      prompt_digest: promptDigest(request.token_ids, held.tokens),
       compatibility,
     };
     if (held.blocks.length === 0) held.release();
