@@ -28,12 +28,12 @@ export interface CompletionRouteOptions {
 
 /** The handler of one completion endpoint: checks, tokenises, dispatches, and words the answer, streamed or whole. */
 export function completionRoute<Body extends ChatRequest | CompletionRequest>(options: CompletionRouteOptions, format: AnswerFormat<Body>) {
-  const { models, metrics, tracing, inFlight } = options;
+  const { metrics, tracing, inFlight } = options;
   return async (request: Request, response: Response): Promise<void> => {
     const requestId = requestIdOf(request, inFlight);
     response.setHeader('x-request-id', requestId);
     const body = readRequest(format.schema, request.body);
-    const model = findModel(models, body.model);
+    const model = findModel(options, body.model, requestId);
     const kind = body.stream === true ? 'stream' : 'unary';
     const begin = performance.now();
     const span = tracing.start('http-request', {
@@ -160,14 +160,16 @@ async function prepare<Body extends ChatRequest | CompletionRequest>(
   }
 }
 
-function findModel(models: ModelManager, name: string): ServedModel {
+function findModel({ models, records }: CompletionRouteOptions, name: string, requestId: string): ServedModel {
   const model = models.get(name);
   if (model !== undefined && model.workers.size > 0) return model;
   const prefill = models.prefillWorkers(name);
   if (model === undefined && prefill === 0) throw new ApiError(404, `The model \`${name}\` does not exist.`, { param: 'model', code: 'model_not_found' });
   const who = prefill === 0 ? 'No worker' : 'No decode worker';
   const but = prefill === 0 ? '' : ` Its ${prefill} prefill worker${prefill === 1 ? '' : 's'} cannot answer alone.`;
-  throw new ApiError(503, `${who} of model \`${name}\` is ready.${but}`, { type: 'service_unavailable', code: 'no_workers', headers: { 'retry-after': '1' } });
+  const message = `${who} of model \`${name}\` is ready.${but}`;
+  records.begin({ requestId, model: name, promptTokens: 0 }).ends('error', { plane: 'router', code: 'NO_WORKERS', message });
+  throw new ApiError(503, message, { type: 'service_unavailable', code: 'no_workers', plane: 'router', headers: { 'retry-after': '1' } });
 }
 
 function errorTypeOf(error: unknown): ErrorType {

@@ -62,6 +62,16 @@ describe('an answer by two workers', () => {
     expect((await json(room.complete())).usage).toMatchObject({ prompt_tokens: 40, completion_tokens: 4, prompt_tokens_details: { cached_tokens: 16 } });
   });
 
+  it('is recorded also where nobody can give it', async () => {
+    await using room = await httpRoom({ decode: [1] });
+    room.models.removed(1n);
+    await room.models.settled();
+    const answer = await room.complete();
+    expect([answer.status, await answer.json()]).toMatchObject([503, { error: { code: 'no_workers', plane: 'router' } }]);
+    const record = await room.get<RequestRecord>(`/requests/${answer.headers.get('x-request-id')}`);
+    expect(record).toMatchObject({ path: 'error', status: 'error', cause: { plane: 'router', code: 'NO_WORKERS' }, decode: [] });
+  });
+
   it('names the plane of its failure, before and after its first token', async () => {
     const failing = (after: number) =>
       httpRoom({
