@@ -192,7 +192,7 @@ describe('a client that leaves', () => {
   const sum = (states: WorkerState[], pick: (state: WorkerState) => number): number => states.reduce((total, state) => total + pick(state), 0);
   beforeAll(async () => {
     // Each chunk is read after a while, and a prompt is computed in many steps.
-    const slow = { DYNAMO_LABS_TRANSFER_FAULTS: JSON.stringify({ seed: 1, plan: [{ kind: 'delay', side: 'read', times: 1_000_000, ms: 700 }] }) };
+    const slow = { DYNAMO_LABS_TRANSFER_FAULTS: JSON.stringify({ seed: 1, plan: [{ kind: 'delay', side: 'read', times: 1_000_000, ms: 250 }] }) };
     graphed = await graph({ decodeEnv: slow });
   });
 
