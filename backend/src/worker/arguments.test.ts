@@ -43,6 +43,12 @@ describe('worker arguments', () => {
     });
   });
 
+  it('knows that kvbm without a size is nothing', () => {
+    const argv = [...model, '--connector', 'kvbm', 'nixl'];
+    expect(parseWorkerArguments(argv, {}).withoutEffect).toEqual(['--connector kvbm']);
+    expect(parseWorkerArguments(argv, { DYN_KVBM_CPU_CACHE_GB: '4' }).withoutEffect).toEqual([]);
+  });
+
   it('publishes no KV events without prefix caching or where the configuration says so', () => {
     expect(parseWorkerArguments([...model, '--no-enable-prefix-caching'], {})).toMatchObject({ enablePrefixCaching: false, kvEvents: false });
     expect(parseWorkerArguments([...model, '--kv-events-config', '{"enable_kv_cache_events": false}'], {}).kvEvents).toBe(false);

@@ -106,7 +106,7 @@ export function parseWorkerArguments(argv: readonly string[], env: NodeJS.Proces
     discoveryBackend: flags['discovery_backend'] as string,
     eventPlane,
     ...role,
-    withoutEffect: withoutEffect(flags, role),
+    withoutEffect: withoutEffect(flags, role, env),
   };
 }
 
@@ -131,13 +131,17 @@ function endpointPath(parser: CommandLine, text: string | undefined): { namespac
   return { namespace, component, endpoint };
 }
 
-function withoutEffect(flags: Record<string, unknown>, role: DisaggregationRole): string[] {
+function withoutEffect(flags: Record<string, unknown>, role: DisaggregationRole, env: NodeJS.ProcessEnv): string[] {
   const ignored: string[] = [];
   if ((flags['tensor_parallel_size'] as number) > 1) ignored.push('--tensor-parallel-size');
   if ((flags['pipeline_parallel_size'] as number) > 1) ignored.push('--pipeline-parallel-size');
   if (flags['enforce_eager'] === true) ignored.push('--enforce-eager');
   if (flags['dtype'] !== 'auto') ignored.push('--dtype');
   if (flags['swap_space'] !== undefined) ignored.push('--swap-space');
-  for (const connector of role.connectors) ignored.push(`--connector ${connector}`);
+  // The host tier is sized by the environment, and is there whenever that asks for it.
+  const hostTier = ['DYN_KVBM_CPU_CACHE_GB', 'DYN_KVBM_CPU_CACHE_OVERRIDE_NUM_BLOCKS', 'DYNAMO_LABS_HOST_CACHE_BLOCKS'].some(
+    (name) => (env[name] ?? '') !== '',
+  );
+  for (const connector of role.connectors) if (connector !== 'kvbm' || !hostTier) ignored.push(`--connector ${connector}`);
   return ignored;
 }
