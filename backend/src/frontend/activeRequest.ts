@@ -28,6 +28,7 @@ export class ActiveRequest {
     if (output.prompt !== undefined) this.#account = output.prompt;
     const now = performance.now();
     if (output.finish_reason !== undefined && this.#pool.role === 'prefill') {
+      this.#pool.router.prefillCompleted(this.#request.request_id);
       this.#metrics.workers.firstToken(this.#worker, now - this.#begin, this.#request.token_ids.length);
       this.end('ok');
     }

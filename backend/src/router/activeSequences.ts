@@ -98,10 +98,10 @@ export class ActiveSequences {
     return this.#requests.get(requestId)?.slot;
   }
 
-  /** Whether this request computes at least one full block that its worker did not have. */
+  /** Whether this request has computed at least one full block that its worker did not have. */
   storesBlocks(requestId: string): boolean {
     const request = this.#requests.get(requestId);
-    return request !== undefined && request.newBlocks > 0;
+    return request !== undefined && request.newBlocks > 0 && !request.prefilling;
   }
 
   prefillCompleted(requestId: string): boolean {

@@ -41,8 +41,15 @@ describe('router doctor', () => {
     router.setWorkers([{ workerId: 1n }]);
     const finish = (id: string): void => {
       router.route({ requestId: id, model: 'm', tokens: prompt(2, now) });
+      router.prefillCompleted(id);
       router.free(id);
     };
+    // Without a token nothing need have been stored.
+    for (const id of ['x', 'y', 'z']) {
+      router.route({ requestId: id, model: 'm', tokens: prompt(2, now) });
+      router.free(id);
+    }
+    expect(codes(router.health())).toEqual([]);
     for (const id of ['a', 'b', 'c']) finish(id);
     expect(codes(router.health())).toEqual(['no-kv-events']);
     router.applyEvent(storedEvent(1n, 0, prompt(2)));
