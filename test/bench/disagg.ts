@@ -15,13 +15,24 @@ const shareLengths = [512, 2_048, 8_100];
 const shareRounds = 3;
 
 type Options = { signal: AbortSignal; log: (line: string) => void; outDir: string };
-type Mode = 'aggregated' | 'disaggregated';
+const modes = ['aggregated', 'disaggregated', 'conditional'] as const;
+type Mode = (typeof modes)[number];
+/** Short prompts are computed where their answers are made. */
+const conditional = '{"policy":"isl_bounding","max_local_prefill_length":256,"max_local_prefill_ratio":1}';
+
+let seed = 0;
+/** Prompts of one length, but of other tokens each time: no worker has them cached. */
+const unseen = (): (() => number) => seededRandom(++seed);
 
 /** Aggregated against disaggregated serving with real weights, two workers of one thread each: where it wins and where it loses. */
 export async function run(options: Options): Promise<Figure[]> {
   const group = await servingGroup({ DYNAMO_LABS_ENGINE_MODEL: 'smollm2-135m-instruct' });
   try {
-    const frontends: Record<Mode, ServingProcess> = { aggregated: await aggregated(group), disaggregated: await disaggregated(group, 'disaggregated', {}) };
+    const disagg = await disaggregated(group, 'disaggregated', {});
+    // A second frontend over the same workers.
+    const keeping = await group.startFrontend(['--router-mode', 'kv', '--router-conditional-disagg-config', conditional], { DYN_NAMESPACE: 'disaggregated' });
+    await ready(keeping, { decode: 1, prefill: 1 });
+    const frontends: Record<Mode, ServingProcess> = { aggregated: await aggregated(group), disaggregated: disagg, conditional: keeping };
     const figures = [...(await underLongPrompts(frontends, options)), ...(await decodeOnly(frontends, options))];
     figures.push(...(await transferShare(frontends.disaggregated, 'shared memory', options)));
     const tcp = await disaggregated(group, 'tcp', { DYNAMO_LABS_TRANSFER_DIR: '' });
@@ -53,18 +64,17 @@ async function disaggregated(group: ServingGroup, name: string, env: Record<stri
 
 /** Streams run, long prompts come: head-of-line blocking is what disaggregation is for. */
 async function underLongPrompts(frontends: Record<Mode, ServingProcess>, { signal, log }: Options): Promise<Figure[]> {
-  const seen: Record<Mode, LoadSeen[]> = { aggregated: [], disaggregated: [] };
+  const seen: Record<Mode, LoadSeen[]> = { aggregated: [], disaggregated: [], conditional: [] };
   for (let round = 0; round < rounds; round++) {
-    for (const mode of ['aggregated', 'disaggregated'] as const) {
-      // Both modes get the same prompts of a round.
-      const made = await servingLoad({ frontend: frontends[mode], model, random: seededRandom(round + 1), streams, long, signal });
+    for (const mode of modes) {
+      const made = await servingLoad({ frontend: frontends[mode], model, random: unseen(), streams, long, signal });
       seen[mode].push(made);
       log(
         `${mode} ${round + 1}/${rounds}: ITL p50 ${quantile(made.itl, 0.5).toFixed(1)} p99 ${quantile(made.itl, 0.99).toFixed(1)} ms, TTFT long ${median(made.longTtft).toFixed(0)} ms, short ${median(made.shortTtft).toFixed(0)} ms, ${made.tokensPerSecond.toFixed(0)} tokens/s`,
       );
     }
   }
-  const against = (name: string, unit: string, pick: (round: LoadSeen) => number): Figure => comparison(name, unit, seen, pick);
+  const against = (name: string, unit: string, pick: (round: LoadSeen) => number): Figure[] => comparison(name, unit, seen, pick);
   return [
     against(`ITL p50, ${streams} streams while prompts of ${long.tokens} tokens come`, 'ms', ({ itl }) => quantile(itl, 0.5)),
     against('ITL p99, the same', 'ms', ({ itl }) => quantile(itl, 0.99)),
@@ -72,15 +82,15 @@ async function underLongPrompts(frontends: Record<Mode, ServingProcess>, { signa
     against(`TTFT of the prompts of ${long.tokens} tokens`, 'ms', ({ longTtft }) => median(longTtft)),
     against('TTFT of the short requests beside them', 'ms', ({ shortTtft }) => median(shortTtft)),
     against('tokens of all streams, the same', 'tokens/s', ({ tokensPerSecond }) => tokensPerSecond),
-  ];
+  ].flat();
 }
 
 /** No long prompts: half of the workers have little to do. */
 async function decodeOnly(frontends: Record<Mode, ServingProcess>, { signal, log }: Options): Promise<Figure[]> {
-  const seen: Record<Mode, LoadSeen[]> = { aggregated: [], disaggregated: [] };
+  const seen: Record<Mode, LoadSeen[]> = { aggregated: [], disaggregated: [], conditional: [] };
   for (let round = 0; round < rounds; round++) {
-    for (const mode of ['aggregated', 'disaggregated'] as const) {
-      seen[mode].push(await servingLoad({ frontend: frontends[mode], model, random: seededRandom(100 + round), streams, seconds: 5, signal }));
+    for (const mode of modes) {
+      seen[mode].push(await servingLoad({ frontend: frontends[mode], model, random: unseen(), streams, seconds: 5, signal }));
       log(`${mode} ${round + 1}/${rounds}, short requests only: ${seen[mode].at(-1)?.tokensPerSecond.toFixed(0)} tokens/s`);
     }
   }
@@ -88,7 +98,7 @@ async function decodeOnly(frontends: Record<Mode, ServingProcess>, { signal, log
     comparison(`tokens of ${streams} streams, short requests only`, 'tokens/s', seen, ({ tokensPerSecond }) => tokensPerSecond),
     comparison('ITL p50, short requests only', 'ms', seen, ({ itl }) => quantile(itl, 0.5)),
     comparison('TTFT, short requests only', 'ms', seen, ({ shortTtft }) => median(shortTtft)),
-  ];
+  ].flat();
 }
 
 /** What moving the blocks is of the time to the first token, one request at a time. */
@@ -99,7 +109,7 @@ async function transferShare(frontend: ServingProcess, transport: string, { sign
     let bytes = 0;
     let ttft = 0;
     for (let round = 0; round < shareRounds; round++) {
-      const { answer } = await timed({ frontend, model, prompt: randomTokens(seededRandom(1_000 * round + length), length), maxTokens: 2, signal });
+      const { answer } = await timed({ frontend, model, prompt: randomTokens(unseen(), length), maxTokens: 2, signal });
       const { transfer, ttft_ms = Number.NaN, path: way } = await recordOf(frontend, answer.requestId);
       if (transfer === undefined) throw new Error(`a prompt of ${length} tokens was served ${way}`);
       shares.push(((transfer.transfer_us + transfer.wait_us) / 1_000 / ttft_ms) * 100);
@@ -118,18 +128,15 @@ async function transferShare(frontend: ServingProcess, transport: string, { sign
   return figures;
 }
 
-function comparison(name: string, unit: string, seen: Record<Mode, LoadSeen[]>, pick: (round: LoadSeen) => number): Figure {
-  const [ours, peer] = [seen.disaggregated.map(pick), seen.aggregated.map(pick)];
-  const peerValue = median(peer);
+function comparison(name: string, unit: string, seen: Record<Mode, LoadSeen[]>, pick: (round: LoadSeen) => number): Figure[] {
+  const peer = seen.aggregated.map(pick);
   const [least, most] = minMax(peer);
-  return {
-    name: `${name}, disaggregated`,
-    value: median(ours),
-    unit,
-    spread: minMax(ours),
-    peer: `aggregated (${peerValue.toPrecision(3)} ${unit} [${least.toPrecision(3)} … ${most.toPrecision(3)}])`,
-    ratio: median(ours) / peerValue,
-  };
+  const spelled = `aggregated (${median(peer).toPrecision(3)} ${unit} [${least.toPrecision(3)} … ${most.toPrecision(3)}])`;
+  return (['disaggregated', 'conditional'] as const).map((mode) => {
+    const ours = seen[mode].map(pick);
+    const words = mode === 'conditional' ? 'disaggregated, short prompts local' : mode;
+    return { name: `${name}, ${words}`, value: median(ours), unit, spread: minMax(ours), peer: spelled, ratio: median(ours) / median(peer) };
+  });
 }
 
 function quantile(values: readonly number[], share: number): number {
