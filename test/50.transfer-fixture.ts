@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -58,22 +57,6 @@ export class Peer implements AsyncDisposable {
       this.child.kill('SIGKILL');
       await once(this.child, 'exit');
     }
-  }
-}
-
-/** What a process must not leave behind. */
-export function footprint(): { fds: number; threads: number; mappings: number } {
-  const count = (folder: string) => readdirSync(`/proc/self/${folder}`).length;
-  const mappings = readFileSync('/proc/self/maps', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes('dynamo-labs-pool')).length;
-  return { fds: count('fd'), threads: readdirSync('/proc/self/task').filter((task) => threadName(task) === 'kv-transfer-io').length, mappings };
-}
-function threadName(task: string): string {
-  try {
-    return readFileSync(`/proc/self/task/${task}/comm`, 'utf8').trim();
-  } catch {
-    return '';
   }
 }
 

@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Crowd } from './50.transfer-crowd.ts';
-import { agentOptions, blockBytes, eventually, fillSeeded, footprint, range, sameAsSeed, TransferAgent, transports } from './50.transfer-fixture.ts';
+import { agentOptions, blockBytes, eventually, fillSeeded, range, sameAsSeed, TransferAgent, transports } from './50.transfer-fixture.ts';
+import { footprint } from './50.transfer-footprint.ts';
 
 const blocks = 128; // 2 MiB
 const all = range(blocks);

@@ -2,6 +2,8 @@
 export interface NativeTransferAddon {
   /** `wake` is called on this thread, once per batch of events. Throws an Error with `code`, `phase`, `errno`. */
   TransferAgent: new (options: NativeTransferAgentOptions, wake: () => void) => NativeTransferAgent;
+  /** The UCX that the transport `ucx` uses, or why there is none. Loads it. */
+  ucxLibrary(): { version: string } | { missing: string };
   /** For benchmarks, synchronous: seconds that one memcpy per piece takes. */
   ceilingCopy(to: ArrayBuffer, from: ArrayBuffer, options: { pieces: Float64Array }): number;
   /** For benchmarks, synchronous: seconds that plain send and recv over loopback take; 0 if that failed. */
@@ -9,17 +11,29 @@ export interface NativeTransferAddon {
 }
 
 export interface NativeTransferAgentOptions {
+  /** Unique among the agents that meet. */
   name: string;
+  /** What both sides must share for the bytes to mean the same: model, dtype, layers, heads, block size, layout. */
   fingerprint: string;
+  /** Shared secret: who does not know it is refused. */
   token: string;
+  /** `unix:/path`, `unix:@name`, `tcp:127.0.0.1:0`, `tcp:[::1]:0`, and where UCX is installed `ucx:127.0.0.1:0`. None: the agent only reads. */
   listen: string[];
+  /** Threads that copy out of shared memory. Default 2, or 1 where there is one processor. */
   workers?: number;
+  /** Bytes that are requested, verified and resumed as one: 4 KiB to 4 MiB. Default 256 KiB. */
   chunkBytes?: number;
+  /** Bytes asked of one peer and not yet verified. Default 8 MiB. */
   peerWindowBytes?: number;
+  /** The same over all peers. Default 64 MiB. */
   windowBytes?: number;
+  /** Reads under way; more are refused with ADMISSION. Default 4096. */
   maxTransfers?: number;
+  /** Connections of readers. Default 256. */
   maxConnections?: number;
+  /** A connection must have proved itself by then. Default 2000. */
   handshakeMs?: number;
+  /** Reads of at most so many bytes over a mapped pool are copied on the calling thread. Default 64 KiB. */
   inlineBytes?: number;
   faultSeed?: number;
   faults: NativeFault[];
@@ -118,8 +132,11 @@ export interface NativeTransferMetrics {
 export interface NativeTransferAgent {
   readonly epoch: bigint;
   metadata(): Buffer;
-  /** The buffer keeps its memory alive, also after `close`. */
-  createPool(options: { bytes: number; blockBytes: number; prefault: boolean }): { id: number; buffer: ArrayBuffer };
+  /**
+   * The buffer keeps its memory alive, also after `close`. With `memory` the pool is that buffer, which is kept until the pool is dropped and must not
+   * be transferred to another thread meanwhile; readers cannot map it.
+   */
+  createPool(options: { bytes: number; blockBytes: number; prefault: boolean; memory?: ArrayBuffer }): { id: number; buffer: ArrayBuffer };
   dropPool(id: number): void;
   withdraw(pool: number, firstBlock: number, count: number): void;
   /** `ranges`: pairs of offset and length. */

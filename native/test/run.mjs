@@ -64,7 +64,7 @@ async function sanitized(name, flags) {
   for (const test of readdirSync(path.join(native, 'test')).filter((file) => /^transfer_.*\.cc$/.test(file))) {
     const [object] = await compileAll([path.join(native, 'test', test)], flags, folder);
     const binary = object.replace(/\.o$/, '');
-    if (run(compiler, [...flags, ...coreObjects, object, '-pthread', '-o', binary], `${name} link of ${test}`)) run(binary, [], `${name} ${test}`);
+    if (run(compiler, [...flags, ...coreObjects, object, '-pthread', '-ldl', '-o', binary], `${name} link of ${test}`)) run(binary, [], `${name} ${test}`);
   }
 }
 

@@ -14,5 +14,6 @@ export {
 export { transferMetrics } from './prometheus.ts';
 export { Transfer, type TransferProgress, type TransferReport } from './transfer.ts';
 export { type GrantEvent, type ReadOptions, type RefusedEvent, TransferAgent, type TransferNotification, type TransferOptions } from './transferAgent.ts';
+export { ucxLibrary } from './ucxLibrary.ts';
 export { type TransferCode, TransferError, type TransferErrorDetails, type TransferPhase, type TransportName } from './transferError.ts';
-export { type GrantOptions, TransferPool } from './transferPool.ts';
+export { type GrantOptions, type PoolOptions, TransferPool } from './transferPool.ts';

@@ -2,7 +2,7 @@ import type { Grant } from './grant.ts';
 import { parseGrant } from './grant.ts';
 import type { Transfer } from './transfer.ts';
 import type { TransferAgent, TransferOptions } from './transferAgent.ts';
-import { TransferError } from './transferError.ts';
+import { TransferError, type TransportName } from './transferError.ts';
 import type { TransferPool } from './transferPool.ts';
 
 /** `addr` counts from the start of region `devId`. */
@@ -14,6 +14,8 @@ export interface NixlDescriptor {
 export interface NixlRegion {
   devId: number;
   buffer: ArrayBuffer;
+  /** Whether readers on this machine can map it. */
+  shared: boolean;
 }
 export type NixlStatus = 'NIXL_SUCCESS' | 'NIXL_IN_PROG' | `NIXL_ERR_${string}`;
 export interface NixlXferDlist {
@@ -35,13 +37,13 @@ const regionBlock = 4096;
 
 /**
  * NIXL's calls by their names (src/api/cpp/nixl.h) over a {@link TransferAgent}: register, exchange metadata, prepare lists, make a request out of
- * indices, post it, poll it. Differs where it must: `registerMem` allocates the memory (it has to be shareable), and a request stays within one
- * region on each side. Errors are thrown as TransferError where NIXL returns a status, except for `postXferReq` and `getXferStatus`.
+ * indices, post it, poll it. A request stays within one region on each side. Errors are thrown as TransferError where NIXL returns a status, except for
+ * `postXferReq` and `getXferStatus`.
  */
 export class NixlAgent {
   readonly #agent: TransferAgent;
   readonly #options: TransferOptions;
-  readonly #regions = new Map<number, { pool: TransferPool; grant: Grant }>();
+  readonly #regions = new Map<number, { pool: TransferPool; grant: Grant; own: boolean }>();
   readonly #remotes = new Map<string, Map<number, Grant>>();
   #notifications: NixlNotifications = {};
 
@@ -51,14 +53,27 @@ export class NixlAgent {
     agent.onNotification(({ from, payload }) => (this.#notifications[from] ??= []).push(payload.toString()));
   }
 
-  registerMem(bytes: number): NixlRegion {
-    const pool = this.#agent.createPool({ blocks: Math.ceil(bytes / regionBlock), blockBytes: regionBlock });
+  /**
+   * A length: new shared memory. A pool of this agent, whole: the pool's own shared memory. Any other ArrayBuffer is taken as it is, which readers on this
+   * machine cannot map: they come by socket ({@link queryXferBackend}).
+   */
+  registerMem(memory: number | ArrayBuffer | TransferPool): NixlRegion {
+    const given = typeof memory === 'object' && 'grant' in memory;
+    const pool = given ? memory : this.#poolOf(memory);
     const blocks = Array.from({ length: pool.blocks }, (_, index) => index);
-    this.#regions.set(pool.id, { pool, grant: pool.grant(blocks, forever) });
-    return { devId: pool.id, buffer: pool.buffer };
+    this.#regions.set(pool.id, { pool, grant: pool.grant(blocks, forever), own: !given });
+    return { devId: pool.id, buffer: pool.buffer, shared: typeof memory === 'number' || given };
+  }
+  #poolOf(memory: number | ArrayBuffer): TransferPool {
+    if (typeof memory === 'number') return this.#agent.createPool({ blocks: Math.ceil(memory / regionBlock), blockBytes: regionBlock });
+    const bytes = memory.byteLength;
+    const blockBytes = bytes % regionBlock === 0 ? regionBlock : bytes;
+    return this.#agent.createPool({ blocks: bytes / blockBytes, blockBytes, memory });
   }
   deregisterMem(region: NixlRegion): void {
-    this.#region(region.devId).pool.drop();
+    const { pool, grant, own } = this.#region(region.devId);
+    if (own) pool.drop();
+    else this.#agent.revoke(grant);
     this.#regions.delete(region.devId);
   }
 
@@ -129,6 +144,10 @@ export class NixlAgent {
     const { result } = request.transfer;
     if (!result) return 'NIXL_IN_PROG';
     return result.code === 'SUCCESS' ? 'NIXL_SUCCESS' : `NIXL_ERR_${result.code}`;
+  }
+  /** What moves the bytes, once that is known: `shm`, `uds`, `tcp`, `ucx`. */
+  queryXferBackend(request: NixlXferRequest): TransportName {
+    return request.transfer?.progress().transport ?? 'none';
   }
   releaseXferReq(request: NixlXferRequest): void {
     request.transfer?.cancel();

@@ -9,15 +9,17 @@ import {
   TransferError,
   transferMetrics,
   type TransportName,
+  ucxLibrary,
 } from './index.ts';
 
 const blockBytes = 16_384;
 const open: TransferAgent[] = [];
 let serial = 0;
 
+const listenOn = () => [`unix:@dynamo-labs-unit-${process.pid}-${serial++}`, 'tcp:127.0.0.1:0', 'tcp:[::1]:0'];
+
 function agent(name: string, options: Partial<TransferAgentOptions> = {}): TransferAgent {
-  const listen = [`unix:@dynamo-labs-unit-${process.pid}-${serial++}`, 'tcp:127.0.0.1:0', 'tcp:[::1]:0'];
-  const made = new TransferAgent({ name, fingerprint: 'unit', token: 'secret', listen, ...options });
+  const made = new TransferAgent({ name, fingerprint: 'unit', token: 'secret', listen: listenOn(), ...options });
   open.push(made);
   return made;
 }
@@ -140,6 +142,39 @@ test('falls back from a transport that is not there, and says so in the result a
   expect(transferMetrics(reader)).toMatch(/transfers_total\{agent="decode",transport="tcp",result="SUCCESS"\} 1/);
 });
 
+test('UCX where it is installed, a visible fall-back where it is not', async () => {
+  const library = ucxLibrary();
+  const installed = 'version' in library;
+  const owner = agent('prefill', { listen: [...listenOn(), ...(installed ? ['ucx:127.0.0.1:0'] : [])] });
+  const reader = agent('decode');
+  const from = owner.createPool({ blocks: 8, blockBytes });
+  fill(from.buffer, 5);
+  const to = reader.createPool({ blocks: 8, blockBytes });
+  const report = await reader.read(from.grant([1, 2, 3]), to, [4, 5, 6], { transports: ['ucx', 'tcp'], notification: 'done' }).done;
+  expect(Buffer.compare(to.block(6), from.block(3))).toBe(0);
+  if (installed) expect(report).toMatchObject({ transport: 'ucx', fallbacks: [] });
+  else {
+    expect(report).toMatchObject({ transport: 'tcp', fallbacks: [{ from: 'ucx', code: 'NOT_SUPPORTED' }] });
+    expect(() => agent('x', { listen: ['ucx:127.0.0.1:0'] })).toThrow(expect.objectContaining({ code: 'NOT_SUPPORTED' }));
+    console.log(`UCX is absent: ${library.missing}`);
+  }
+});
+
+test('memory that was there before is read by socket, and says so', async () => {
+  const owner = agent('prefill');
+  const reader = agent('decode');
+  const memory = new ArrayBuffer(4 * blockBytes);
+  fill(memory, 8);
+  const from = owner.createPool({ blocks: 4, blockBytes, memory });
+  expect(from.buffer).toBe(memory);
+  const to = reader.createPool({ blocks: 4, blockBytes, memory: new ArrayBuffer(4 * blockBytes) });
+  const report = await reader.read(from.grant([0, 3]), to, [1, 2]).done;
+  expect(report).toMatchObject({ transport: 'uds', fallbacks: [{ from: 'shm', code: 'NOT_SUPPORTED', phase: 'map' }] });
+  expect(Buffer.compare(to.block(2), from.block(3))).toBe(0);
+  expect(() => owner.createPool({ blocks: 5, blockBytes, memory })).toThrow(expect.objectContaining({ code: 'INVALID_PARAM' }));
+  from.drop();
+});
+
 test('identity: token, fingerprint and epoch', async () => {
   const owner = agent('prefill');
   const refused: string[] = [];
@@ -222,4 +257,29 @@ test('the NIXL-shaped face: register, exchange metadata, prepare, make, post, po
   target.deregisterMem(remote);
   initiator.postXferReq(request);
   await poll(() => initiator.getXferStatus(request) === 'NIXL_ERR_EXPIRED');
+});
+
+test('the NIXL-shaped face over memory that was there before', async () => {
+  const owner = agent('target');
+  const target = new NixlAgent(owner);
+  const initiator = new NixlAgent(agent('initiator'));
+  const pool = owner.createPool({ blocks: 2, blockBytes: 4096 });
+  const regions = [target.registerMem(pool), target.registerMem(new ArrayBuffer(10_000)), target.registerMem(8192)];
+  expect(regions.map(({ shared }) => shared)).toEqual([true, false, true]);
+  expect(regions[0]).toMatchObject({ devId: pool.id, buffer: pool.buffer });
+  const local = initiator.registerMem(8192);
+  initiator.loadRemoteMD(target.getLocalMD());
+  const backends: string[] = [];
+  for (const { devId, buffer } of regions) {
+    fill(buffer, devId);
+    const remote = initiator.prepXferDlist('target', [{ addr: 100, len: 5000, devId }]);
+    const request = initiator.makeXferReq('READ', initiator.prepXferDlist('', [{ addr: 7, len: 5000, devId: local.devId }]), [0], remote, [0]);
+    for (initiator.postXferReq(request); initiator.getXferStatus(request) === 'NIXL_IN_PROG';) await sleep(1);
+    expect(initiator.getXferStatus(request)).toBe('NIXL_SUCCESS');
+    expect(Buffer.compare(new Uint8Array(local.buffer, 7, 5000), new Uint8Array(buffer, 100, 5000))).toBe(0);
+    backends.push(initiator.queryXferBackend(request));
+  }
+  expect(backends).toEqual(['shm', 'uds', 'shm']);
+  target.deregisterMem(regions[0]!);
+  expect(pool.grant([0]).blocks).toEqual([0]); // the pool itself lives on
 });

@@ -4,7 +4,7 @@ import type { Grant } from './grant.ts';
 import { decodeMetadata } from './metadata.ts';
 import { Transfer } from './transfer.ts';
 import { engineCall, TransferError, type TransportName } from './transferError.ts';
-import { TransferPool } from './transferPool.ts';
+import { type PoolOptions, TransferPool } from './transferPool.ts';
 
 export interface TransferOptions {
   /** Settles by then, plus one second. Default 30,000. */
@@ -60,7 +60,7 @@ export class TransferAgent implements Disposable {
     return [...this.#addresses];
   }
 
-  createPool(options: { blocks: number; blockBytes: number; prefault?: boolean }): TransferPool {
+  createPool(options: PoolOptions): TransferPool {
     return new TransferPool({ name: this.name, addresses: this.#addresses, agent: this.native }, options);
   }
 

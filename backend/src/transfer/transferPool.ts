@@ -20,7 +20,19 @@ export interface PoolOwner {
   agent: NativeTransferAgent;
 }
 
-/** Registered memory, divided into blocks: one slab of shared memory that readers on this machine map. */
+export interface PoolOptions {
+  blocks: number;
+  blockBytes: number;
+  /** Take the pages now instead of when they are written. Default true. */
+  prefault?: boolean;
+  /**
+   * Register this memory instead of making some: `blocks * blockBytes` long. Readers cannot map it, so they come by `uds` or `tcp`, and their result
+   * says so (`fallbacks`). It is kept until the pool is dropped or the agent closed, and must not be transferred to another thread before.
+   */
+  memory?: ArrayBuffer;
+}
+
+/** Registered memory, divided into blocks: one slab of shared memory that readers on this machine map, or memory that was there before. */
 export class TransferPool {
   readonly id: number;
   readonly blockBytes: number;
@@ -29,11 +41,12 @@ export class TransferPool {
   readonly buffer: ArrayBuffer;
   readonly #owner: PoolOwner;
 
-  constructor(owner: PoolOwner, options: { blocks: number; blockBytes: number; prefault?: boolean }) {
+  constructor(owner: PoolOwner, options: PoolOptions) {
     const bytes = options.blocks * options.blockBytes;
     if (!Number.isSafeInteger(bytes) || bytes <= 0 || !Number.isSafeInteger(options.blocks))
       throw new TransferError('INVALID_PARAM', 'a pool has a whole, positive number of blocks');
-    const pool = engineCall(() => owner.agent.createPool({ bytes, blockBytes: options.blockBytes, prefault: options.prefault ?? true }));
+    const { blockBytes, prefault = true, memory } = options;
+    const pool = engineCall(() => owner.agent.createPool({ bytes, blockBytes, prefault, ...(memory && { memory }) }));
     this.id = pool.id;
     this.buffer = pool.buffer;
     this.blocks = options.blocks;

@@ -57,6 +57,7 @@ void Agent::close() {
     if (listener->address.is_unix && listener->address.host_or_path[0] != '@') unlink(listener->address.host_or_path.c_str());
   listeners_.clear();
   io_.graveyard.clear();
+  io_.ucx.reset();
 }
 
 Metadata Agent::metadata() {
@@ -66,16 +67,22 @@ Metadata Agent::metadata() {
   return metadata;
 }
 
-std::shared_ptr<Pool> Agent::createPool(uint64_t bytes, uint64_t block_bytes, bool prefault) {
-  uint32_t id;
-  {
-    const std::lock_guard lock(io_.pools_mutex);
-    id = next_pool_++;
-  }
-  std::shared_ptr<Pool> pool = Pool::create(id, io_.identity.epoch, bytes, block_bytes, prefault);
+uint32_t Agent::nextPool() {
   const std::lock_guard lock(io_.pools_mutex);
-  io_.pools[id] = pool;
-  return pool;
+  return next_pool_++;
+}
+
+std::shared_ptr<Pool> Agent::enlist(std::shared_ptr<Pool> pool) {
+  const std::lock_guard lock(io_.pools_mutex);
+  return io_.pools[pool->id()] = std::move(pool);
+}
+
+std::shared_ptr<Pool> Agent::createPool(uint64_t bytes, uint64_t block_bytes, bool prefault) {
+  return enlist(Pool::create(nextPool(), io_.identity.epoch, bytes, block_bytes, prefault));
+}
+
+std::shared_ptr<Pool> Agent::registerMemory(uint8_t* data, uint64_t bytes, uint64_t block_bytes, std::shared_ptr<const void> keep) {
+  return enlist(Pool::over(nextPool(), io_.identity.epoch, data, bytes, block_bytes, std::move(keep)));
 }
 
 void Agent::dropPool(uint32_t id) {
@@ -218,7 +225,7 @@ void Agent::notify(const std::string& peer, uint64_t epoch, const std::vector<st
   checkAddresses(addresses);
   if (payload.size() > maxPayload(FrameType::Notify)) throw AgentError({Code::InvalidParam, Phase::Queued, 0, "a notification has at most 64 KiB"});
   io_.poller.post([this, peer, epoch, addresses, payload] {
-    for (const TransportKind kind : {TransportKind::Shm, TransportKind::Tcp})
+    for (const TransportKind kind : {TransportKind::Shm, TransportKind::Tcp, TransportKind::Ucx})
       if (PeerLink* to = link(peer, epoch, kind, addresses)) return to->notify(payload, 0);
   });
 }

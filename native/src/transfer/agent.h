@@ -53,6 +53,7 @@ public:
   Metadata metadata();
   const Identity& identity() const { return io_.identity; }
   std::shared_ptr<Pool> createPool(uint64_t bytes, uint64_t block_bytes, bool prefault);
+  std::shared_ptr<Pool> registerMemory(uint8_t* data, uint64_t bytes, uint64_t block_bytes, std::shared_ptr<const void> keep);
   /** Revokes its grants; readers that have it mapped get EXPIRED. */
   void dropPool(uint32_t id);
   std::shared_ptr<Pool> pool(uint32_t id) { return io_.pool(id); }
@@ -84,15 +85,19 @@ private:
   using MappedKey = std::tuple<std::string, uint64_t, uint32_t>;
 
   void listen();
+  void listenByUcx(const Address& wanted);
   void loop();
   int64_t tickAll();
   int64_t tickDeadlines(int64_t now);
   void accept(Listener& listener);
+  void admit(std::unique_ptr<ByteStream> stream, const Address& at);
   void settle(const std::shared_ptr<Transfer>& transfer);
   void afterSettled(const std::shared_ptr<Transfer>& transfer, bool ok);
   void route(const std::shared_ptr<Transfer>& transfer);
   /** Takes the next transport, or ends the transfer with `why`. */
   void reroute(const std::shared_ptr<Transfer>& transfer, const Failure& why);
+  /** Its current transport cannot serve it. */
+  void fellBack(Transfer& transfer, const Failure& why);
   PeerLink* link(const std::string& peer, uint64_t epoch, TransportKind kind, const std::vector<std::string>& addresses);
   Failure acceptPush(PushOrder&& order);
   bool readInline(const std::shared_ptr<Transfer>& transfer, TransferResult& out);
@@ -111,6 +116,8 @@ private:
   std::mutex mutex_;
   std::unordered_map<uint64_t, std::shared_ptr<Transfer>> transfers_;
   std::map<MappedKey, ShmSource> mapped_;
+  uint32_t nextPool();
+  std::shared_ptr<Pool> enlist(std::shared_ptr<Pool> pool);
   uint64_t next_transfer_ = 1;
   uint32_t next_pool_ = 1;
   std::atomic<bool> closing_{false};

@@ -18,6 +18,10 @@ void Agent::listen() {
   for (const std::string& text : io_.options.listen) {
     Address wanted, bound;
     Address::parse(text, wanted);
+    if (wanted.is_ucx) {
+      listenByUcx(wanted);
+      continue;
+    }
     int err = 0;
     UniqueFd fd = listenOn(wanted, bound, err);
     if (!fd.valid()) throw AgentError({Code::Backend, Phase::Queued, err, "cannot listen on " + text + ": " + std::strerror(err)});
@@ -28,21 +32,38 @@ void Agent::listen() {
   }
 }
 
+void Agent::listenByUcx(const Address& wanted) {
+  std::string why;
+  UcxWorker* worker = io_.ucxWorker(why);
+  if (!worker) throw AgentError({Code::NotSupported, Phase::Queued, 0, "cannot listen on " + wanted.text() + ": " + why});
+  Address bound;
+  try {
+    worker->listen(wanted, bound, [this, wanted](std::unique_ptr<ByteStream> stream) { admit(std::move(stream), wanted); });
+  } catch (const std::runtime_error& error) {
+    throw AgentError({Code::Backend, Phase::Queued, 0, "cannot listen on " + wanted.text() + ": " + error.what()});
+  }
+  io_.addresses.push_back(bound.text());
+}
+
 void Agent::Listener::onReady(uint32_t) { agent.accept(*this); }
 
 void Agent::accept(Listener& listener) {
   for (;;) {
     UniqueFd fd(accept4(listener.fd.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (!fd.valid()) return;
-    // Beyond the cap the oldest one that has not proved itself makes room; proven peers are never dropped for strangers.
-    if (sessions_.size() >= io_.options.max_connections) {
-      const auto stranger = std::find_if(sessions_.begin(), sessions_.end(), [](const auto& session) { return !session->closed() && !session->welcome(); });
-      if (stranger == sessions_.end()) continue;
-      (*stranger)->close({Code::Admission, Phase::Handshake, 0, "too many connections"});
-    }
     tuneStream(fd.get(), listener.address);
-    sessions_.push_back(std::make_unique<ServingSession>(io_, notification_log_, std::move(fd), listener.address, io_.faults.get()));
+    admit(std::make_unique<SocketStream>(io_.poller, std::move(fd)), listener.address);
   }
+}
+
+void Agent::admit(std::unique_ptr<ByteStream> stream, const Address& at) {
+  // Beyond the cap the oldest one that has not proved itself makes room; proven peers are never dropped for strangers.
+  if (sessions_.size() >= io_.options.max_connections) {
+    const auto stranger = std::find_if(sessions_.begin(), sessions_.end(), [](const auto& session) { return !session->closed() && !session->welcome(); });
+    if (stranger == sessions_.end()) return;
+    (*stranger)->close({Code::Admission, Phase::Handshake, 0, "too many connections"});
+  }
+  sessions_.push_back(std::make_unique<ServingSession>(io_, notification_log_, std::move(stream), at, io_.faults.get()));
 }
 
 void Agent::loop() {
@@ -58,11 +79,17 @@ int64_t Agent::tickAll() {
     grants_due_ = io_.grants.expire(now, ended);
     io_.reportGrants(ended);
   }
+  bool busy = false;
   for (const auto& [key, link] : links_) {
     due = std::min(due, link->tick(now));
     link->pump();
+    busy |= link->awaitsBulk();
   }
-  for (const auto& session : sessions_) due = std::min(due, session->tick(now));
+  for (const auto& session : sessions_) {
+    due = std::min(due, session->tick(now));
+    busy |= session->owesBulk();
+  }
+  io_.poller.setBusy(busy);
   std::erase_if(sessions_, [](const auto& session) { return session->closed(); });
   io_.graveyard.clear();
   return std::min({due, grants_due_, next_deadline_});
@@ -91,7 +118,7 @@ PeerLink* Agent::link(const std::string& peer, uint64_t epoch, TransportKind kin
   const bool wants_unix = kind == TransportKind::Shm || kind == TransportKind::Uds;
   for (const std::string& text : addresses) {
     Address address;
-    if (!Address::parse(text, address) || address.is_unix != wants_unix || kind == TransportKind::Ucx) continue;
+    if (!Address::parse(text, address) || address.is_unix != wants_unix || address.is_ucx != (kind == TransportKind::Ucx)) continue;
     std::unique_ptr<PeerLink>& found = links_[{peer, epoch, kind, text}];
     if (!found) {
       found = std::make_unique<PeerLink>(io_, PeerKey{peer, epoch, kind, text}, address);
@@ -113,6 +140,11 @@ void Agent::route(const std::shared_ptr<Transfer>& transfer) {
   if (transfer->plan.chunks() == 0) return settle(transfer);
   for (; transfer->transport_at < spec.transports.size(); transfer->transport_at++) {
     const TransportKind kind = spec.transports[transfer->transport_at];
+    std::string why;
+    if (kind == TransportKind::Ucx && !io_.ucxWorker(why)) {
+      fellBack(*transfer, {Code::NotSupported, Phase::Queued, 0, why});
+      continue;
+    }
     PeerLink* to = link(spec.peer, spec.peer_epoch, kind, spec.addresses);
     if (!to) continue;
     link_of_[transfer->id] = to;
@@ -123,11 +155,15 @@ void Agent::route(const std::shared_ptr<Transfer>& transfer) {
   if (transfer->stop(why)) settle(transfer);
 }
 
-void Agent::reroute(const std::shared_ptr<Transfer>& transfer, const Failure& why) {
-  const TransportKind from = transfer->spec.transports[transfer->transport_at];
-  transfer->fallbacks.push_back({from, why});
-  transfer->timeline.add("fallback", std::string(name(from)) + ": " + why.message);
+void Agent::fellBack(Transfer& transfer, const Failure& why) {
+  const TransportKind from = transfer.spec.transports[transfer.transport_at];
+  transfer.fallbacks.push_back({from, why});
+  transfer.timeline.add("fallback", std::string(name(from)) + ": " + why.message);
   io_.metrics.fallbacks[static_cast<size_t>(from)]++;
+}
+
+void Agent::reroute(const std::shared_ptr<Transfer>& transfer, const Failure& why) {
+  fellBack(*transfer, why);
   transfer->transport_at++;
   transfer->attempts = 0;
   for (uint8_t& chunk : transfer->states)

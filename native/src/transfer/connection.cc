@@ -1,7 +1,6 @@
 #include "connection.h"
 
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -9,7 +8,6 @@
 
 #include "chunk_hash.h"
 #include "monotonic.h"
-#include "socket.h"
 
 namespace dynamo_labs::transfer {
 
@@ -21,55 +19,45 @@ thread_local uint8_t scratch[64 << 10];
 
 } // namespace
 
-Connection::Connection(Poller& poller, UniqueFd fd, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side)
-    : poller_(poller), fd_(std::move(fd)), handler_(handler), faults_(faults), side_(side), connecting_(!connected) {
+Connection::Connection(std::unique_ptr<ByteStream> stream, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side)
+    : stream_(std::move(stream)), handler_(handler), faults_(faults), side_(side), connecting_(!connected) {
   watched_ = connecting_ ? EPOLLOUT : EPOLLIN;
-  poller_.add(fd_.get(), watched_, this);
+  stream_->watch(watched_, this);
 }
 
-Connection::~Connection() {
-  if (fd_.valid()) poller_.remove(fd_.get(), this);
-}
-
-void Connection::abandon() {
-  if (!fd_.valid()) return;
-  poller_.remove(fd_.get(), this);
-  fd_.reset();
-}
+void Connection::abandon() { stream_.reset(); }
 
 void Connection::close(const Failure& why) {
-  if (!fd_.valid()) return;
+  if (!stream_) return;
   abandon();
   handler_.onClosed(*this, why);
 }
 
 void Connection::watch() {
-  if (!fd_.valid()) return;
+  if (!stream_) return;
   const bool paused = paused_until_ > 0;
   const uint32_t wanted = connecting_ ? uint32_t(EPOLLOUT) : (paused ? 0u : uint32_t(EPOLLIN)) | (!paused && (!out_.empty() || want_drain_) && !writes_ended_ ? uint32_t(EPOLLOUT) : 0u);
   if (wanted == watched_) return;
   watched_ = wanted;
-  poller_.change(fd_.get(), wanted, this);
+  stream_->watch(wanted, this);
 }
 
 void Connection::onReady(uint32_t events) {
-  if (!fd_.valid()) return;
+  if (!stream_) return;
   if (connecting_) {
-    int err = 0;
-    socklen_t size = sizeof(err);
-    getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &err, &size);
+    const int err = stream_->connectError();
     if (err != 0) return close({Code::RemoteDisconnect, Phase::Connect, err, std::strerror(err)});
     connecting_ = false;
     handler_.onConnected(*this);
   }
   if (paused_until_ > 0 && (events & (EPOLLHUP | EPOLLERR)) == 0) return watch();
-  if (fd_.valid() && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) readSome();
-  if (fd_.valid() && (events & EPOLLOUT)) writeSome(true);
+  if (stream_ && (events & (EPOLLIN | EPOLLHUP | EPOLLERR))) readSome();
+  if (stream_ && (events & EPOLLOUT)) writeSome(true);
   watch();
 }
 
 int64_t Connection::tick(int64_t now) {
-  if (!fd_.valid() || paused_until_ == 0) return kNever;
+  if (!stream_ || paused_until_ == 0) return kNever;
   if (now < paused_until_) return paused_until_;
   paused_until_ = 0;
   watch();
@@ -78,12 +66,14 @@ int64_t Connection::tick(int64_t now) {
 
 void Connection::readSome() {
   size_t budget = kBudget;
-  while (budget > 0 && fd_.valid() && paused_until_ == 0) {
+  while (budget > 0 && stream_ && paused_until_ == 0) {
     iovec pieces[kMaxIov];
     size_t count = 0, limit = budget;
     const bool scatter = in_payload_ && scatter_ && !discard_;
     if (!in_payload_) {
       pieces[count++] = {header_bytes_.data() + header_got_, kHeaderBytes - header_got_};
+      // Whom we serve sends small frames, many at a time: whatever has arrived is read at once.
+      if (side_ == FaultSide::Serve) pieces[count++] = {scratch, sizeof(scratch)};
     } else if (discard_) {
       pieces[count++] = {scratch, std::min(sizeof(scratch), header_.length - payload_got_)};
     } else if (!scatter_) {
@@ -103,17 +93,34 @@ void Connection::readSome() {
         continue;
       }
     }
-    const ssize_t got = receiveWithFds(fd_.get(), pieces, count, fds_);
+    const ssize_t got = stream_->receive(pieces, count, fds_);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return close({Code::RemoteDisconnect, Phase::Read, errno, std::strerror(errno)});
+    if (got < 0) return close({Code::RemoteDisconnect, errno == ECONNREFUSED ? Phase::Connect : Phase::Read, errno, std::strerror(errno)});
     if (got == 0) return close({Code::RemoteDisconnect, Phase::Read, 0, "the peer closed the connection"});
     if (fds_.size() > kMaxFdsHeld) return close({Code::Protocol, Phase::Read, 0, "descriptors that nobody asked for"});
     budget -= std::min(budget, static_cast<size_t>(got));
     if (scatter && faults_) faultMoved(static_cast<size_t>(got));
-    if (!consume(static_cast<size_t>(got))) return;
+    const size_t first = std::min(static_cast<size_t>(got), pieces[0].iov_len);
+    if (!in_payload_ && side_ == FaultSide::Serve) {
+      if (!consume(first) || !feed(scratch, static_cast<size_t>(got) - first)) return;
+    } else if (!consume(static_cast<size_t>(got))) {
+      return;
+    }
     if (faultDue()) carryOut();
   }
+}
+
+bool Connection::feed(const uint8_t* bytes, size_t count) {
+  while (count > 0) {
+    uint8_t* to = in_payload_ ? payload_.data() + payload_got_ : header_bytes_.data() + header_got_;
+    const size_t take = std::min(count, in_payload_ ? header_.length - payload_got_ : kHeaderBytes - header_got_);
+    std::memcpy(to, bytes, take);
+    bytes += take;
+    count -= take;
+    if (!consume(take)) return false;
+  }
+  return true;
 }
 
 bool Connection::consume(size_t bytes) {
@@ -146,12 +153,13 @@ bool Connection::headerComplete() {
   discard_ = scatter_ = false;
   target_.clear();
   if (header_.type == FrameType::Data) {
+    if (side_ == FaultSide::Serve) return close({Code::Protocol, Phase::Read, 0, "bulk that nobody asked for"}), false;
     scatter_ = true;
     discard_ = !handler_.onDataTarget(*this, header_, target_);
   } else {
     payload_.resize(header_.length);
   }
-  return fd_.valid() && (header_.length > 0 || payloadComplete());
+  return open() && (header_.length > 0 || payloadComplete());
 }
 
 bool Connection::payloadComplete() {
@@ -166,7 +174,7 @@ bool Connection::payloadComplete() {
     fds_.clear();
     handler_.onFrame(*this, header_, payload_, std::move(fds));
   }
-  return fd_.valid();
+  return open();
 }
 
 void Connection::discardCurrent(uint64_t transfer) {
@@ -174,7 +182,7 @@ void Connection::discardCurrent(uint64_t transfer) {
 }
 
 void Connection::send(FrameHeader header, std::vector<uint8_t> payload, std::vector<int> fds) {
-  if (!fd_.valid()) return;
+  if (!stream_) return;
   header.length = static_cast<uint32_t>(payload.size());
   header.payload_hash = payload.empty() ? 0 : hashBytes(payload.data(), payload.size());
   Out out;
@@ -183,12 +191,13 @@ void Connection::send(FrameHeader header, std::vector<uint8_t> payload, std::vec
   out.payload = std::move(payload);
   out.fds = std::move(fds);
   out_.push_back(std::move(out));
+  if (held_) return;
   if (out_.size() == 1 && !connecting_) writeSome(false);
   watch();
 }
 
 void Connection::sendPieces(const FrameHeader& header, std::vector<iovec> pieces, std::shared_ptr<const void> keep) {
-  if (!fd_.valid()) return;
+  if (!stream_) return;
   Out out;
   encodeHeader(header, out.header.data());
   out.total = kHeaderBytes + header.length;
@@ -204,19 +213,17 @@ void Connection::wantDrain() {
   watch();
 }
 
-void Connection::writeSome(bool may_close) {
-  size_t budget = kBudget;
-  while (budget > 0 && fd_.valid() && paused_until_ == 0 && !writes_ended_) {
-    if (out_.empty()) {
-      if (!may_close) return;
-      want_drain_ = false;
-      handler_.onDrained(*this);
-      if (out_.empty()) return;
-    }
-    Out& out = out_.front();
-    const size_t limit = faults_ && out.is_data ? faultLimit(out.total - out.sent) : out.total - out.sent;
-    iovec pieces[kMaxIov];
-    size_t count = 0, skip = out.sent, left = limit;
+void Connection::flush() {
+  held_ = false;
+  if (stream_ && !out_.empty() && !connecting_) writeSome(false);
+  watch();
+}
+
+size_t Connection::gather(iovec* pieces) {
+  size_t count = 0;
+  for (Out& out : out_) {
+    if (count > 0 && (faults_ || !out.fds.empty())) break; // faults act on single frames; descriptors begin a message
+    size_t skip = out.sent, left = faults_ && out.is_data ? faultLimit(out.total - out.sent) : out.total - out.sent;
     const auto add = [&](void* data, size_t bytes) {
       if (skip >= bytes) return void(skip -= bytes);
       const size_t take = std::min(bytes - skip, left);
@@ -226,17 +233,42 @@ void Connection::writeSome(bool may_close) {
     add(out.header.data(), kHeaderBytes);
     if (!out.payload.empty()) add(out.payload.data(), out.payload.size());
     for (const iovec& piece : out.pieces) add(piece.iov_base, piece.iov_len);
+    if (count == kMaxIov || !out.fds.empty()) break;
+  }
+  return count;
+}
+
+void Connection::wrote(size_t bytes) {
+  out_.front().fds.clear();
+  while (bytes > 0) {
+    Out& out = out_.front();
+    const size_t take = std::min(bytes, out.total - out.sent);
+    out.sent += take;
+    bytes -= take;
+    if (out.sent == out.total) out_.pop_front();
+  }
+}
+
+void Connection::writeSome(bool may_close) {
+  size_t budget = kBudget;
+  while (budget > 0 && stream_ && paused_until_ == 0 && !writes_ended_) {
+    if (out_.empty()) {
+      if (!may_close) return;
+      want_drain_ = false;
+      handler_.onDrained(*this);
+      if (out_.empty()) return;
+    }
+    iovec pieces[kMaxIov];
+    const size_t count = gather(pieces);
     if (count > 0) {
-      const ssize_t sent = sendWithFds(fd_.get(), pieces, count, out.fds);
+      const ssize_t sent = stream_->send(pieces, count, out_.front().fds);
       if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
       if (sent < 0 && errno == EINTR) continue;
       if (sent < 0 && !may_close) return void(writes_ended_ = true); // inside send(): reading will see the end and tell the handler
       if (sent < 0) return close({Code::RemoteDisconnect, Phase::Read, errno, std::strerror(errno)});
-      out.fds.clear();
-      out.sent += static_cast<size_t>(sent);
       budget -= std::min(budget, static_cast<size_t>(sent));
-      if (faults_ && out.is_data) faultMoved(static_cast<size_t>(sent));
-      if (out.sent == out.total) out_.pop_front();
+      if (faults_ && out_.front().is_data) faultMoved(static_cast<size_t>(sent));
+      wrote(static_cast<size_t>(sent));
     }
     if (faultDue()) carryOut();
   }

@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
+#include "byte_stream.h"
 #include "fault_plan.h"
 #include "frame.h"
-#include "poller.h"
 #include "status.h"
 #include "unique_fd.h"
 
@@ -35,15 +35,17 @@ public:
   virtual void onClosed(Connection& connection, const Failure& why) = 0;
 };
 
-/** A non-blocking socket that carries frames. Owned by its handler; must not be deleted inside a callback (see `IoContext::bury`). IO thread only. */
+/** A stream that carries frames. Owned by its handler; must not be deleted inside a callback (see `IoContext::bury`). IO thread only. */
 class Connection : public Pollable {
 public:
-  Connection(Poller& poller, UniqueFd fd, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side);
-  ~Connection() override;
+  Connection(std::unique_ptr<ByteStream> stream, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   void send(FrameHeader header, std::vector<uint8_t> payload = {}, std::vector<int> fds = {});
+  /** Frames of `send` are kept together from here to `flush`. */
+  void hold() { held_ = true; }
+  void flush();
   /** `pieces` must stay valid while `keep` lives; `header.payload_hash` is the caller's. */
   void sendPieces(const FrameHeader& header, std::vector<iovec> pieces, std::shared_ptr<const void> keep);
   /** Bytes of the payload being received are dropped instead of being written to their target. */
@@ -53,8 +55,8 @@ public:
   void abandon();
   /** Resumes after a fault's pause; returns when to be called again. */
   int64_t tick(int64_t now);
-  bool open() const { return fd_.valid(); }
-  /** There is something to send: onDrained will be called when the socket takes it. */
+  bool open() const { return stream_ != nullptr; }
+  /** There is something to send: onDrained will be called when the stream takes it. */
   void wantDrain();
   bool idle() const { return out_.empty(); }
   void onReady(uint32_t events) override;
@@ -71,9 +73,14 @@ private:
   };
   void readSome();
   bool consume(size_t bytes);
+  /** Takes what was read into another place than its own; false once closed. */
+  bool feed(const uint8_t* bytes, size_t count);
   bool headerComplete();
   bool payloadComplete();
   void writeSome(bool may_close);
+  /** What to write next, of as many frames as fit. */
+  size_t gather(iovec* pieces);
+  void wrote(size_t bytes);
   void watch();
   /** How many of these bytes may move before the next fault. */
   size_t faultLimit(size_t bytes);
@@ -81,12 +88,11 @@ private:
   bool faultDue() const { return due_ && fault_allowance_ == 0; }
   void carryOut();
 
-  Poller& poller_;
-  UniqueFd fd_;
+  std::unique_ptr<ByteStream> stream_;
   ConnectionHandler& handler_;
   FaultPlan* faults_;
   FaultSide side_;
-  bool connecting_, writes_ended_ = false, want_drain_ = false;
+  bool connecting_, writes_ended_ = false, want_drain_ = false, held_ = false;
   uint32_t watched_ = 0;
   const FaultSpec* due_ = nullptr;
   size_t fault_allowance_ = 0; // payload bytes that may still move before `due_`

@@ -1,6 +1,4 @@
 // What the fault decorator does to a stream of bytes. Without a plan none of this runs.
-#include <sys/socket.h>
-
 #include <csignal>
 
 #include "connection.h"
@@ -26,17 +24,15 @@ size_t Connection::faultLimit(size_t bytes) {
 void Connection::carryOut() {
   const FaultSpec* fault = due_;
   due_ = nullptr;
-  if (!fault || !fd_.valid()) return;
+  if (!fault || !stream_) return;
   faults_->report(*fault);
   switch (fault->kind) {
-  case FaultKind::Reset: {
-    const linger now{1, 0};
-    setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+  case FaultKind::Reset:
+    stream_->resetWhenClosed();
     return close({Code::RemoteDisconnect, Phase::Read, 0, "fault: reset"});
-  }
   case FaultKind::Truncate: return close({Code::RemoteDisconnect, Phase::Read, 0, "fault: truncated"});
   case FaultKind::HalfClose:
-    shutdown(fd_.get(), SHUT_WR);
+    if (!stream_->endWrites()) return close({Code::RemoteDisconnect, Phase::Read, 0, "fault: half closed"});
     writes_ended_ = true;
     return watch();
   case FaultKind::Stall: paused_until_ = nowNs() + fault->ms * kMs; return watch();

@@ -1,5 +1,7 @@
 #include "copy_workers.h"
 
+#include <sys/prctl.h>
+
 namespace dynamo_labs::transfer {
 
 namespace {
@@ -45,6 +47,7 @@ size_t CopyWorkers::queued() const {
 }
 
 void CopyWorkers::work() {
+  prctl(PR_SET_NAME, "kv-transfer-cpy");
   for (;;) {
     Job job;
     {

@@ -11,6 +11,8 @@
 #include "metrics.h"
 #include "poller.h"
 #include "shm_copy.h"
+#include "socket_stream.h"
+#include "ucx_worker.h"
 
 namespace dynamo_labs::transfer {
 
@@ -45,6 +47,11 @@ struct IoContext {
   /** A peer asks us to read from it. */
   std::function<Failure(PushOrder&&)> accept_push;
 
+  /** UCX's worker, made when it is first needed; null where UCX is not installed or does not work, and `why` says so. */
+  UcxWorker* ucxWorker(std::string& why);
+  /** A stream to a peer. `err` is EINPROGRESS while it is connecting; null and errno where it cannot be. */
+  std::unique_ptr<ByteStream> dial(const Address& address, int& err);
+
   std::shared_ptr<Pool> pool(uint32_t id) {
     const std::lock_guard lock(pools_mutex);
     const auto at = pools.find(id);
@@ -60,6 +67,8 @@ struct IoContext {
   /** The connection is deleted after the current round of events. */
   void bury(std::unique_ptr<Connection> connection) { graveyard.push_back(std::move(connection)); }
   std::vector<std::unique_ptr<Connection>> graveyard;
+
+  std::unique_ptr<UcxWorker> ucx;
 };
 
 } // namespace dynamo_labs::transfer

@@ -46,14 +46,14 @@ void PeerLink::settle(const std::shared_ptr<Transfer>& transfer, Failure why) {
 
 bool PeerLink::open(Wire& wire, Failure& why) {
   int err = 0;
-  UniqueFd fd = connectTo(address_, err);
-  if (!fd.valid()) {
+  std::unique_ptr<ByteStream> stream = io_.dial(address_, err);
+  if (!stream) {
     why = {Code::RemoteDisconnect, Phase::Connect, err, std::strerror(err)};
     return false;
   }
   wire = {};
   FaultPlan* faults = &wire == &data_ ? io_.faults.get() : nullptr;
-  wire.connection = std::make_unique<Connection>(io_.poller, std::move(fd), err == 0, *this, faults, FaultSide::Read);
+  wire.connection = std::make_unique<Connection>(std::move(stream), err == 0, *this, faults, FaultSide::Read);
   return true;
 }
 

@@ -40,6 +40,7 @@ public:
   /** For reads on other threads: the mapped pool, if there is one. */
   std::function<void(uint32_t pool, const ShmSource&)> on_mapped;
   const PeerKey& key() const { return key_; }
+  bool awaitsBulk() const { return outstanding_bytes_ > 0; }
 
   void onFrame(Connection&, const FrameHeader& header, const std::vector<uint8_t>& payload, std::vector<UniqueFd> fds) override;
   bool onDataTarget(Connection&, const FrameHeader& header, std::vector<iovec>& target) override;

@@ -151,6 +151,10 @@ void PeerLink::onFailed(const FrameHeader& header, const std::vector<uint8_t>& p
   const auto at = transfers_.find(header.transfer);
   if (at == transfers_.end()) return;
   const std::shared_ptr<Transfer> transfer = at->second;
+  if (refusal->code == Code::NotSupported && transfer->phase == static_cast<uint8_t>(Phase::Map)) { // memory that was not made for sharing: by socket
+    drop(transfer);
+    return io_.reroute(transfer, {refusal->code, Phase::Map, 0, refusal->reason});
+  }
   settle(transfer, {refusal->code, transfer->spec.pieces.empty() ? Phase::Queued : static_cast<Phase>(transfer->phase.load()), 0, refusal->reason});
 }
 
@@ -170,6 +174,7 @@ void PeerLink::pump() {
   // Asks in batches of a quarter of the window: the owner wakes up once for several chunks.
   if (outstanding_bytes_ > io_.options.peer_window / 4 * 3) return;
   bool full = false;
+  data_.connection->hold();
   while (!turn_.empty()) {
     full = outstanding_bytes_ >= io_.options.peer_window || (io_.outstanding >= io_.options.window && outstanding_bytes_ > 0);
     if (full) break;
@@ -183,6 +188,7 @@ void PeerLink::pump() {
     request(transfer, transfer.cursor++);
     turn_.push_back(id);
   }
+  data_.connection->flush();
   if (full && !stalled_) io_.metrics.credit_stalls++;
   stalled_ = full;
 }

@@ -1,6 +1,5 @@
 #include "poller.h"
 
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -10,6 +9,19 @@
 #include "monotonic.h"
 
 namespace dynamo_labs::transfer {
+
+namespace {
+constexpr int kEvents = 64;
+constexpr int64_t kLongestSpinNs = 40'000, kShortestSpinNs = 2'000;
+constexpr uint32_t kSleepsBetweenTries = 200;
+} // namespace
+
+int64_t SpinBudget::take() {
+  if (ns_ < kShortestSpinNs && ++skipped_ > kSleepsBetweenTries) ns_ = kLongestSpinNs / 2, skipped_ = 0;
+  return ns_ < kShortestSpinNs ? 0 : ns_;
+}
+
+void SpinBudget::result(bool came) { ns_ = came ? std::min(ns_ * 2, kLongestSpinNs) : ns_ / 2; }
 
 Poller::Poller() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!epoll_.valid() || !wake_.valid()) throw std::system_error(errno, std::generic_category(), "epoll");
@@ -35,12 +47,26 @@ void Poller::remove(int fd, Pollable* target) {
   removed_.push_back(target);
 }
 
-void Poller::run(int64_t due) {
+int Poller::wait(epoll_event* events, int64_t due) {
+  const bool at_once = source_ && source_->prepare();
   const int64_t now = nowNs();
-  const int timeout = due == kNever ? -1 : due <= now ? 0 : static_cast<int>(std::min<int64_t>((due - now) / kMs + 1, 60'000));
-  epoll_event events[64];
+  const int timeout = at_once ? 0 : due == kNever ? -1 : due <= now ? 0 : static_cast<int>(std::min<int64_t>((due - now) / kMs + 1, 60'000));
+  if (const int64_t spin = busy_ && timeout != 0 ? spin_.take() : 0; spin > 0) {
+    for (const int64_t end = now + spin; nowNs() < end;) {
+      const int ready = epoll_wait(epoll_.get(), events, kEvents, 0);
+      if (ready == 0) continue;
+      spin_.result(true);
+      return ready;
+    }
+    spin_.result(false);
+  }
+  return epoll_wait(epoll_.get(), events, kEvents, timeout);
+}
+
+void Poller::run(int64_t due) {
+  epoll_event events[kEvents];
   removed_.clear();
-  const int ready = epoll_wait(epoll_.get(), events, 64, timeout);
+  const int ready = wait(events, due);
   for (int i = 0; i < ready; i++) {
     auto* target = static_cast<Pollable*>(events[i].data.ptr);
     if (!target) {
@@ -50,6 +76,7 @@ void Poller::run(int64_t due) {
       target->onReady(events[i].events);
     }
   }
+  if (source_) source_->service();
   std::vector<std::function<void()>> work;
   {
     const std::lock_guard lock(mutex_);

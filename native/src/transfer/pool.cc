@@ -44,30 +44,42 @@ uint64_t sealedSize(int fd) {
 
 } // namespace
 
-std::shared_ptr<Pool> Pool::create(uint32_t id, uint64_t epoch, uint64_t bytes, uint64_t block_bytes, bool prefault) {
+void Pool::makeControl(uint32_t id, uint64_t epoch, uint64_t bytes, uint64_t block_bytes) {
   if (bytes == 0 || block_bytes == 0 || bytes % block_bytes != 0 || bytes > uint64_t(1) << 44) throw std::invalid_argument("a pool is a whole number of blocks");
-  std::shared_ptr<Pool> pool(new Pool());
-  pool->id_ = id;
-  pool->data_size_ = bytes;
-  pool->control_size_ = PoolControl::size(bytes / block_bytes);
-  void* data = nullptr;
+  id_ = id;
+  control_size_ = PoolControl::size(bytes / block_bytes);
   void* control = nullptr;
+  control_fd_ = makeSlab("dynamo-labs-pool-control", control_size_, &control);
+  control_ = new (control) PoolControl{};
+  control_->magic = kPoolMagic;
+  control_->epoch = epoch;
+  control_->bytes = bytes;
+  control_->block_bytes = block_bytes;
+  control_->blocks = bytes / block_bytes;
+  control_->clock.store(1);
+}
+
+std::shared_ptr<Pool> Pool::create(uint32_t id, uint64_t epoch, uint64_t bytes, uint64_t block_bytes, bool prefault) {
+  std::shared_ptr<Pool> pool(new Pool());
+  pool->makeControl(id, epoch, bytes, block_bytes);
+  void* data = nullptr;
   pool->data_fd_ = makeSlab("dynamo-labs-pool", bytes, &data);
   pool->data_ = static_cast<uint8_t*>(data);
-  pool->control_fd_ = makeSlab("dynamo-labs-pool-control", pool->control_size_, &control);
-  pool->control_ = new (control) PoolControl{};
-  pool->control_->magic = kPoolMagic;
-  pool->control_->epoch = epoch;
-  pool->control_->bytes = bytes;
-  pool->control_->block_bytes = block_bytes;
-  pool->control_->blocks = bytes / block_bytes;
-  pool->control_->clock.store(1);
+  pool->data_size_ = bytes;
   if (prefault) madvise(data, bytes, MADV_POPULATE_WRITE);
   return pool;
 }
 
+std::shared_ptr<Pool> Pool::over(uint32_t id, uint64_t epoch, uint8_t* data, uint64_t bytes, uint64_t block_bytes, std::shared_ptr<const void> keep) {
+  std::shared_ptr<Pool> pool(new Pool());
+  pool->makeControl(id, epoch, bytes, block_bytes);
+  pool->data_ = data;
+  pool->keep_ = std::move(keep);
+  return pool;
+}
+
 Pool::~Pool() {
-  if (data_) munmap(data_, data_size_);
+  if (data_size_ > 0) munmap(data_, data_size_);
   if (control_) munmap(control_, control_size_);
 }
 

@@ -25,12 +25,15 @@ struct PoolControl {
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 
 /**
- * Registered memory: one slab of shared memory (a sealed memfd: never grows or shrinks, nobody else can map it writable) and its control pages.
+ * Registered memory: one slab of shared memory (a sealed memfd: never grows or shrinks, nobody else can map it writable), or memory that was there
+ * before; and its control pages.
  * Throws std::system_error, std::invalid_argument. Thread contract: any thread.
  */
 class Pool {
 public:
   static std::shared_ptr<Pool> create(uint32_t id, uint64_t epoch, uint64_t bytes, uint64_t block_bytes, bool prefault);
+  /** Over memory that was there before. Nobody can map it: `shared()` is false. `keep` is let go with the pool, on any thread. */
+  static std::shared_ptr<Pool> over(uint32_t id, uint64_t epoch, uint8_t* data, uint64_t bytes, uint64_t block_bytes, std::shared_ptr<const void> keep);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -41,6 +44,7 @@ public:
   uint64_t blockBytes() const { return control_->block_bytes; }
   uint64_t blocks() const { return control_->blocks; }
   uint64_t clock() const { return control_->clock.load(std::memory_order_seq_cst); }
+  bool shared() const { return data_fd_.valid(); }
   int dataFd() const { return data_fd_.get(); }
   int controlFd() const { return control_fd_.get(); }
   /** Before blocks are written again while a grant of them lives: every reader of them, now or later, gets EXPIRED. */
@@ -52,7 +56,9 @@ public:
 
 private:
   Pool() = default;
+  void makeControl(uint32_t id, uint64_t epoch, uint64_t bytes, uint64_t block_bytes);
   uint32_t id_ = 0;
+  std::shared_ptr<const void> keep_;
   UniqueFd data_fd_, control_fd_;
   uint8_t* data_ = nullptr;
   PoolControl* control_ = nullptr;

@@ -14,9 +14,9 @@ bool NotificationLog::first(uint64_t sender_epoch, uint32_t sequence) {
   return true;
 }
 
-ServingSession::ServingSession(IoContext& io, NotificationLog& log, UniqueFd fd, const Address& at, FaultPlan* faults)
+ServingSession::ServingSession(IoContext& io, NotificationLog& log, std::unique_ptr<ByteStream> stream, const Address& at, FaultPlan* faults)
     : io_(io), log_(log), faults_(faults), local_(at.is_unix), hello_by_(nowNs() + io.options.handshake_ms * kMs) {
-  connection_ = std::make_unique<Connection>(io.poller, std::move(fd), true, *this, faults, FaultSide::Serve);
+  connection_ = std::make_unique<Connection>(std::move(stream), true, *this, faults, FaultSide::Serve);
   challenge_ = {io.identity, randomNonce()};
   if (faults_ && faults_->take(FaultKind::WrongEpoch, FaultSide::Serve)) challenge_.owner.epoch ^= 1;
   FrameHeader header;
@@ -113,7 +113,8 @@ void ServingSession::onHello(const std::vector<uint8_t>& payload) {
 
 void ServingSession::onMap(const FrameHeader& header) {
   const std::shared_ptr<Pool> pool = io_.pool(static_cast<uint32_t>(header.aux));
-  if (!local_ || !pool) return sendFailed(header, {pool ? Code::NotSupported : Code::NotFound, Phase::Map, 0, "no such pool"});
+  if (!pool) return sendFailed(header, {Code::NotFound, Phase::Map, 0, "no such pool"});
+  if (!local_ || !pool->shared()) return sendFailed(header, {Code::NotSupported, Phase::Map, 0, "this memory cannot be mapped"});
   FrameHeader answer = header;
   answer.type = FrameType::Mapped;
   connection_->send(answer, {1}, {pool->dataFd(), pool->controlFd()}); // one byte: descriptors need something to travel with

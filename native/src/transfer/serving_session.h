@@ -23,10 +23,11 @@ private:
 /** The owner's end of one connection: lets the peer prove itself, then serves what its grants cover. IO thread only. */
 class ServingSession : public ConnectionHandler {
 public:
-  ServingSession(IoContext& io, NotificationLog& log, UniqueFd fd, const Address& at, FaultPlan* faults);
+  ServingSession(IoContext& io, NotificationLog& log, std::unique_ptr<ByteStream> stream, const Address& at, FaultPlan* faults);
   ~ServingSession() override;
   bool closed() const { return !connection_ || !connection_->open(); }
   bool welcome() const { return welcome_; }
+  bool owesBulk() const { return pending_bytes_ > 0 || (connection_ && !connection_->idle()); }
   int64_t tick(int64_t now);
   void close(const Failure& why);
   /** Answers a push; false if the writer is gone. */

@@ -18,10 +18,13 @@ namespace {
 
 constexpr size_t kMaxFds = 4;
 
-struct RawAddress {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-};
+UniqueFd makeSocket(const RawAddress& raw, int& err) {
+  UniqueFd fd(socket(raw.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) err = errno;
+  return fd;
+}
+
+} // namespace
 
 bool toRaw(const Address& address, RawAddress& out) {
   if (address.is_unix) {
@@ -48,13 +51,9 @@ bool toRaw(const Address& address, RawAddress& out) {
   return true;
 }
 
-UniqueFd makeSocket(const RawAddress& raw, int& err) {
-  UniqueFd fd(socket(raw.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) err = errno;
-  return fd;
+uint16_t portOf(const sockaddr_storage& storage) {
+  return ntohs(storage.ss_family == AF_INET ? reinterpret_cast<const sockaddr_in&>(storage).sin_port : reinterpret_cast<const sockaddr_in6&>(storage).sin6_port);
 }
-
-} // namespace
 
 bool Address::parse(const std::string& text, Address& out) {
   out = {};
@@ -64,7 +63,8 @@ bool Address::parse(const std::string& text, Address& out) {
     return true;
   }
   const size_t colon = text.rfind(':');
-  if (!text.starts_with("tcp:") || colon <= 4 || colon + 1 >= text.size()) return false;
+  out.is_ucx = text.starts_with("ucx:");
+  if (!(out.is_ucx || text.starts_with("tcp:")) || colon <= 4 || colon + 1 >= text.size()) return false;
   out.host_or_path = text.substr(4, colon - 4);
   if (out.host_or_path.size() > 2 && out.host_or_path.front() == '[' && out.host_or_path.back() == ']')
     out.host_or_path = out.host_or_path.substr(1, out.host_or_path.size() - 2);
@@ -77,7 +77,7 @@ bool Address::parse(const std::string& text, Address& out) {
 std::string Address::text() const {
   if (is_unix) return "unix:" + host_or_path;
   const bool v6 = host_or_path.find(':') != std::string::npos;
-  return "tcp:" + (v6 ? "[" + host_or_path + "]" : host_or_path) + ":" + std::to_string(port);
+  return (is_ucx ? "ucx:" : "tcp:") + (v6 ? "[" + host_or_path + "]" : host_or_path) + ":" + std::to_string(port);
 }
 
 bool Address::isLoopback() const { return is_unix || host_or_path.starts_with("127.") || host_or_path == "::1"; }
@@ -98,8 +98,7 @@ UniqueFd listenOn(const Address& address, Address& bound, int& err) {
   if (!address.is_unix) {
     raw.length = sizeof(raw.storage);
     getsockname(fd.get(), reinterpret_cast<sockaddr*>(&raw.storage), &raw.length);
-    bound.port = ntohs(raw.storage.ss_family == AF_INET ? reinterpret_cast<sockaddr_in*>(&raw.storage)->sin_port
-                                                        : reinterpret_cast<sockaddr_in6*>(&raw.storage)->sin6_port);
+    bound.port = portOf(raw.storage);
   }
   err = 0;
   return fd;

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 #include <memory>
+#include <mutex>
 
 #include "../transfer/agent.h"
-#include "../transfer/ceiling.h"
 #include "napi_arguments.h"
 #include "napi_transfer_values.h"
 #include "shared_pages.h"
@@ -15,21 +15,6 @@ namespace dynamo_labs {
 namespace {
 
 using namespace transfer;
-
-/** Runs `body`; what the engine throws becomes a JS Error with code, phase and errno. */
-template <class Body> auto guarded(Napi::Env env, Body body) {
-  try {
-    return body();
-  } catch (const AgentError& error) {
-    throw toError(env, error.failure);
-  } catch (const Failure& failure) {
-    throw toError(env, failure);
-  } catch (const std::invalid_argument& error) {
-    throw toError(env, {Code::InvalidParam, Phase::Queued, 0, error.what()});
-  } catch (const std::system_error& error) {
-    throw toError(env, {Code::Backend, Phase::Queued, error.code().value(), error.what()});
-  }
-}
 
 /** JS class `TransferAgent`; see lib/nativeTransfer.ts. */
 class TransferAgent : public Napi::ObjectWrap<TransferAgent> {
@@ -82,6 +67,7 @@ private:
   Napi::Value createPool(const Info& info) {
     const Napi::Env env = info.Env();
     const Arguments from(info[0], "options");
+    if (from.has("memory")) return registerMemory(info, from);
     const std::shared_ptr<Pool> pool =
         guarded(env, [&] { return open(info).createPool(from.offset("bytes"), from.offset("blockBytes"), from.boolean("prefault")); });
     SharedPages::announce(pool->data(), pool); // a model that computes in it keeps it mapped
@@ -89,6 +75,25 @@ private:
     out.Set("id", pool->id());
     // The buffer keeps the memory, whatever happens to the agent.
     out.Set("buffer", Napi::ArrayBuffer::New(env, pool->data(), pool->bytes(), [](Napi::Env, void*, std::shared_ptr<Pool>* kept) { delete kept; }, new std::shared_ptr<Pool>(pool)));
+    return out;
+  }
+  Napi::Value registerMemory(const Info& info, const Arguments& from) {
+    const Napi::Env env = info.Env();
+    const Napi::Value memory = from.get("memory");
+    uint64_t bytes = 0;
+    uint8_t* data = bytesOf(memory, bytes);
+    if (bytes != from.offset("bytes")) throw toError(env, {Code::InvalidParam, Phase::Queued, 0, "the memory is not as long as its blocks"});
+    auto held = std::make_shared<Napi::Reference<Napi::Value>>(Napi::Reference<Napi::Value>::New(memory, 1));
+    // The engine may let go on a thread of its own; the reference is deleted on this one.
+    const std::shared_ptr<const void> keep(held.get(), [held, returned = returned_, wake = wake_](const void*) mutable {
+      const std::lock_guard lock(returned->mutex);
+      returned->references.push_back(std::move(held));
+      if (!returned->ended) wake.NonBlockingCall();
+    });
+    const std::shared_ptr<Pool> pool = guarded(env, [&] { return open(info).registerMemory(data, bytes, from.offset("blockBytes"), keep); });
+    Napi::Object out = Napi::Object::New(env);
+    out.Set("id", pool->id());
+    out.Set("buffer", memory);
     return out;
   }
   void dropPool(const Info& info) { open(info).dropPool(info[0].ToNumber().Uint32Value()); }
@@ -174,6 +179,7 @@ private:
   Napi::Value drain(const Info& info) {
     const Napi::Env env = info.Env();
     Napi::Array out = Napi::Array::New(env);
+    takeBack();
     if (!agent_) return out;
     for (const Event& event : agent_->drain()) {
       if (std::holds_alternative<TransferResult>(event) && held_ > 0 && --held_ == 0 && !ended_) wake_.Unref(env);
@@ -211,6 +217,11 @@ private:
     if (ended_ || !agent_) return;
     ended_ = true;
     agent_->close();
+    takeBack();
+    {
+      const std::lock_guard lock(returned_->mutex);
+      returned_->ended = true;
+    }
     wake_.Release();
   }
   Agent& open(const Info& info) const {
@@ -223,44 +234,30 @@ private:
     return pool;
   }
 
+  /** References to registered memory that the engine is done with. */
+  struct Returned {
+    std::mutex mutex;
+    bool ended = false;
+    std::vector<std::shared_ptr<Napi::Reference<Napi::Value>>> references;
+  };
+  void takeBack() {
+    std::vector<std::shared_ptr<Napi::Reference<Napi::Value>>> references;
+    const std::lock_guard lock(returned_->mutex);
+    references.swap(returned_->references);
+  }
+
+  std::shared_ptr<Returned> returned_ = std::make_shared<Returned>();
   Napi::ThreadSafeFunction wake_;
   std::unique_ptr<Agent> agent_;
   uint32_t held_ = 0;
   bool ended_ = false;
 };
 
-uint8_t* bytesOf(const Napi::Value& value, uint64_t& bytes) {
-  if (!value.IsArrayBuffer()) throw Napi::TypeError::New(value.Env(), "Expected an ArrayBuffer");
-  Napi::ArrayBuffer buffer = value.As<Napi::ArrayBuffer>();
-  bytes = buffer.ByteLength();
-  return static_cast<uint8_t*>(buffer.Data());
-}
-
-Napi::Value ceilingCopy(const Napi::CallbackInfo& info) {
-  uint64_t to_bytes = 0, from_bytes = 0;
-  uint8_t* to = bytesOf(info[0], to_bytes);
-  const uint8_t* from = bytesOf(info[1], from_bytes);
-  return guarded(info.Env(), [&] {
-    const std::vector<Piece> pieces = readPieces(Arguments(info[2], "options"));
-    for (const Piece& piece : pieces)
-      if (piece.local + piece.length > to_bytes || piece.remote + piece.length > from_bytes) throw Failure{Code::InvalidParam, Phase::Queued, 0, "a piece lies outside"};
-    return Napi::Number::New(info.Env(), copyPieces(to, from, pieces));
-  });
-}
-
-Napi::Value ceilingSocket(const Napi::CallbackInfo& info) {
-  uint64_t to_bytes = 0, from_bytes = 0;
-  uint8_t* to = bytesOf(info[0], to_bytes);
-  const uint8_t* from = bytesOf(info[1], from_bytes);
-  return Napi::Number::New(info.Env(), socketCopy(to, from, std::min(to_bytes, from_bytes), info[2].ToBoolean()));
-}
-
 } // namespace
 
 void registerTransfer(Napi::Env env, Napi::Object exports) {
   exports.Set("TransferAgent", TransferAgent::define(env));
-  exports.Set("ceilingCopy", Napi::Function::New(env, ceilingCopy, "ceilingCopy"));
-  exports.Set("ceilingSocket", Napi::Function::New(env, ceilingSocket, "ceilingSocket"));
+  registerTransferCeilings(env, exports);
 }
 
 } // namespace dynamo_labs

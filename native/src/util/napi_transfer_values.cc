@@ -1,5 +1,7 @@
 #include "napi_transfer_values.h"
 
+#include <thread>
+
 namespace dynamo_labs {
 
 using namespace transfer;
@@ -158,7 +160,7 @@ AgentOptions readAgentOptions(const Arguments& from) {
   options.fingerprint = from.string("fingerprint");
   options.token = from.string("token");
   options.listen = readStrings(from.array("listen"));
-  if (from.has("workers")) options.workers = from.integer("workers");
+  options.workers = from.has("workers") ? from.integer("workers") : std::thread::hardware_concurrency() > 1 ? 2 : 1;
   if (from.has("chunkBytes")) options.chunk_bytes = static_cast<uint32_t>(from.integer("chunkBytes"));
   if (from.has("peerWindowBytes")) options.peer_window = from.offset("peerWindowBytes");
   if (from.has("windowBytes")) options.window = from.offset("windowBytes");
@@ -212,6 +214,13 @@ std::vector<TransportKind> readTransports(const Napi::Array& from) {
     out.push_back(kind);
   }
   return out;
+}
+
+uint8_t* bytesOf(const Napi::Value& value, uint64_t& bytes) {
+  if (!value.IsArrayBuffer()) throw Napi::TypeError::New(value.Env(), "Expected an ArrayBuffer");
+  Napi::ArrayBuffer buffer = value.As<Napi::ArrayBuffer>();
+  bytes = buffer.ByteLength();
+  return static_cast<uint8_t*>(buffer.Data());
 }
 
 } // namespace dynamo_labs

@@ -23,5 +23,24 @@ std::vector<std::string> readStrings(const Napi::Array& from);
 std::vector<transfer::TransportKind> readTransports(const Napi::Array& from);
 /** An Error with the failure's code, phase and errno. */
 Napi::Error toError(Napi::Env env, const transfer::Failure& failure);
+/** The memory of an ArrayBuffer. */
+uint8_t* bytesOf(const Napi::Value& value, uint64_t& bytes);
+/** The functions of napi_transfer_ceiling.cc. */
+void registerTransferCeilings(Napi::Env env, Napi::Object exports);
+
+/** Runs `body`; what the engine throws becomes a JS Error with code, phase and errno. */
+template <class Body> auto guarded(Napi::Env env, Body body) {
+  try {
+    return body();
+  } catch (const transfer::AgentError& error) {
+    throw toError(env, error.failure);
+  } catch (const transfer::Failure& failure) {
+    throw toError(env, failure);
+  } catch (const std::invalid_argument& error) {
+    throw toError(env, {transfer::Code::InvalidParam, transfer::Phase::Queued, 0, error.what()});
+  } catch (const std::system_error& error) {
+    throw toError(env, {transfer::Code::Backend, transfer::Phase::Queued, error.code().value(), error.what()});
+  }
+}
 
 } // namespace dynamo_labs

@@ -64,12 +64,37 @@ inline void fillRandom(Pool& pool, uint64_t seed) {
   }
 }
 
+/** How a transport is asked for in the contract test. */
+struct TransportCase {
+  const char* label;
+  TransportKind kind;
+  const char* prefix;
+};
+inline const TransportCase kTransports[] = {{"shm", TransportKind::Shm, "unix:"},
+                                            {"uds", TransportKind::Uds, "unix:"},
+                                            {"tcp4", TransportKind::Tcp, "tcp:127"},
+                                            {"tcp6", TransportKind::Tcp, "tcp:["},
+                                            {"ucx", TransportKind::Ucx, "ucx:127"}};
+/** The one under test: UCX is listened on only when it is its turn. */
+inline TransportKind current_kind = TransportKind::None;
+
+/** Why a case cannot run here; empty if it can. */
+inline std::string absent(const TransportCase& over) {
+  if (over.kind != TransportKind::Ucx) return "";
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+  return "libucp is not instrumented";
+#endif
+  return UcxLibrary::get().functions ? "" : "UCX is not installed: " + UcxLibrary::get().missing;
+}
+
 inline AgentOptions optionsFor(const std::string& name, bool listening) {
   AgentOptions options;
   options.name = name;
   options.fingerprint = "test";
   options.token = "secret";
+  options.workers = 2;
   if (listening) options.listen = {"unix:@dynamo-labs-test-" + std::to_string(getpid()) + "-" + name + std::to_string(nowNs()), "tcp:127.0.0.1:0", "tcp:[::1]:0"};
+  if (listening && current_kind == TransportKind::Ucx) options.listen.push_back("ucx:127.0.0.1:0");
   return options;
 }
 
@@ -79,15 +104,6 @@ inline std::vector<std::string> onlyWith(const std::vector<std::string>& address
     if (address.starts_with(prefix)) out.push_back(address);
   return out;
 }
-
-/** How a transport is asked for in the contract test. */
-struct TransportCase {
-  const char* label;
-  TransportKind kind;
-  const char* prefix;
-};
-inline const TransportCase kTransports[] = {
-    {"shm", TransportKind::Shm, "unix:"}, {"uds", TransportKind::Uds, "unix:"}, {"tcp4", TransportKind::Tcp, "tcp:127"}, {"tcp6", TransportKind::Tcp, "tcp:["}};
 
 inline ReadSpec readSpec(TestAgent& owner, const TransportCase& over, const GrantRef& grant, const std::shared_ptr<Pool>& local, std::vector<Piece> pieces) {
   ReadSpec spec;
