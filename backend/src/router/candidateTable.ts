@@ -18,7 +18,7 @@ interface CandidateState {
 const COLUMNS = 7;
 
 /** Tables of many decisions share an array, because making an array costs more than filling a table. It lives as long as one of them. */
-const SLAB = 1 << 12;
+const SLAB = 1 << 18;
 let slab = new Uint32Array(0);
 let slabUsed = 0;
 
