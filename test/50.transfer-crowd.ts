@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Fault, Grant, TransportName } from '../backend/src/transfer/index.ts';
-import { agentOptions, blockBytes, Peer } from './50.transfer-fixture.ts';
+import { agentOptions, blockBytes, ownerOptions, Peer } from './50.transfer-fixture.ts';
 import type { PeerReadAnswer } from './50.transfer-peer.ts';
 
 export interface CrowdOptions {
@@ -42,7 +42,8 @@ export class Crowd implements AsyncDisposable {
       return started;
     };
     try {
-      [crowd.#owner, crowd.#doomed] = [await peer('owner', agentOptions('owner')), await peer('doomed', agentOptions('doomed'))];
+      crowd.#owner = await peer('owner', ownerOptions('owner', options.prefix));
+      crowd.#doomed = await peer('doomed', ownerOptions('doomed', options.prefix));
       crowd.#slow = await peer('slow', withFault({ kind: 'rate', bytesPerSecond: 200_000 }));
       crowd.#stopped = await peer('stopped', withFault({ kind: 'stall', afterBytes: bytes / 2, ms: 600_000 })); // so that SIGSTOP meets a read under way
       crowd.#killed = await peer('killed', withFault({ kind: 'kill', afterBytes: bytes / 2 }));

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Fault, FaultKind } from '../backend/src/transfer/index.ts';
-import { agentOptions, blockBytes, eventually, fillSeeded, Peer, range, sameAsSeed, TransferAgent, transports } from './50.transfer-fixture.ts';
+import { agentOptions, blockBytes, eventually, fillSeeded, ownerOptions, Peer, range, sameAsSeed, TransferAgent, transports } from './50.transfer-fixture.ts';
 import { baseline, expectAsBefore } from './50.transfer-footprint.ts';
 
 const blocks = 256; // 4 MiB
@@ -63,7 +63,7 @@ describe('random fault schedules', () => {
     await fc.assert(
       fc.asyncProperty(schedule, async ({ plan, seed, over, chunkBytes }) => {
         using owner = new TransferAgent(
-          agentOptions('owner', { chunkBytes, faults: { enable: true, seed, plan: plan.filter(({ side }) => side === 'serve') } }),
+          ownerOptions('owner', over.prefix, { chunkBytes, faults: { enable: true, seed, plan: plan.filter(({ side }) => side === 'serve') } }),
         );
         using reader = new TransferAgent(
           agentOptions('reader', { chunkBytes, faults: { enable: true, seed, plan: plan.filter(({ side }) => side === 'read') } }),
@@ -91,7 +91,7 @@ describe.each(transports)('SIGKILL over $transport ($prefix)', ({ transport, pre
   /** A function of its own: nothing of a round is alive after it. */
   async function killOwner(): Promise<void> {
     const seed = Math.floor(Math.random() * 2 ** 31);
-    await using owner = await Peer.start(agentOptions('owner'), blocks, seed);
+    await using owner = await Peer.start(ownerOptions('owner', prefix), blocks, seed);
     const plan: Fault[] = [{ kind: 'kill', side: 'read', withinBytes: blocks * blockBytes, pid: owner.pid }];
     using reader = new TransferAgent(agentOptions('reader', { listen: [], faults: { enable: true, seed, plan } }));
     const to = reader.createPool({ blocks, blockBytes });
@@ -111,7 +111,7 @@ describe.each(transports)('SIGKILL over $transport ($prefix)', ({ transport, pre
 
   test('of a reader at a random byte: its lease runs out, the owner and other readers go on', { timeout: 60_000 + kills * 4000 }, async () => {
     const seed = 7;
-    using owner = new TransferAgent(agentOptions('owner'));
+    using owner = new TransferAgent(ownerOptions('owner', prefix));
     const from = owner.createPool({ blocks, blockBytes });
     fillSeeded(from.buffer, seed);
     const ends = new Map<string, string>();
@@ -141,7 +141,7 @@ describe.each(transports)('SIGKILL over $transport ($prefix)', ({ transport, pre
 
 describe.each(transports)('a block that is written again, over $transport ($prefix)', ({ transport, prefix }) => {
   test('a late reader gets EXPIRED or the old bytes, never the new ones', { timeout: 60_000 }, async () => {
-    using owner = new TransferAgent(agentOptions('owner'));
+    using owner = new TransferAgent(ownerOptions('owner', prefix));
     using reader = new TransferAgent(agentOptions('reader', { listen: [], chunkBytes: 65_536 }));
     const many = 2048; // 32 MiB: long enough to be interrupted
     const every = range(many);

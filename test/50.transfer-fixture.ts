@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { createInterface, type Interface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { TransferAgent, type TransferAgentOptions, type TransferPool, type TransportName } from '../backend/src/transfer/index.ts';
+import { TransferAgent, type TransferAgentOptions, type TransferPool, type TransportName, ucxLibrary } from '../backend/src/transfer/index.ts';
 import type { PeerCommand } from './50.transfer-peer.ts';
 import { fillSeeded } from './50.transfer-bytes.ts';
 
@@ -14,11 +14,21 @@ export const transports: { transport: TransportName; prefix: string }[] = [
   { transport: 'tcp', prefix: 'tcp:127' },
   { transport: 'tcp', prefix: 'tcp:[' },
 ];
+const ucx = ucxLibrary();
+if ('version' in ucx) transports.push({ transport: 'ucx', prefix: 'ucx:' });
+else console.log(`not tested over UCX, which is absent: ${ucx.missing}`);
 
 let serial = 0;
 export function agentOptions(name: string, more: Partial<TransferAgentOptions> = {}): TransferAgentOptions {
   const listen = [`unix:@dynamo-labs-test-${process.pid}-${serial++}`, 'tcp:127.0.0.1:0', 'tcp:[::1]:0'];
   return { name, fingerprint: 'test', token: 'secret', listen, inlineBytes: 0, ...more };
+}
+
+/** Of one who is read from: listens where a transport of `transports` looks, and by UCX only if that is it. */
+export function ownerOptions(name: string, prefix: string, more: Partial<TransferAgentOptions> = {}): TransferAgentOptions {
+  const options = agentOptions(name, more);
+  if (prefix === 'ucx:') options.listen?.push('ucx:127.0.0.1:0');
+  return options;
 }
 
 /** An agent in another process. */
