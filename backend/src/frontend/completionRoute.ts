@@ -8,7 +8,7 @@ import { ClientGone } from './clientGone.ts';
 import type { Dispatcher } from './dispatcher.ts';
 import type { ErrorType, FrontendMetrics } from './frontendMetrics.ts';
 import type { ModelManager } from './modelManager.ts';
-import { nvextAnswer, pinOf, prefillPinOf, wantsQueryOnly, workerIds } from './nvext.ts';
+import { nvextAnswer, pinOf, prefillPinOf, priorityOf, wantsQueryOnly, workerIds } from './nvext.ts';
 import type { RequestRecordStore } from './requestRecordStore.ts';
 import { readRequest, type ChatRequest, type CompletionRequest } from './requestSchema.ts';
 import { standInLabel, type ServedModel } from './servedModel.ts';
@@ -109,7 +109,7 @@ async function answer<Body extends ChatRequest | CompletionRequest>(
     return;
   }
   const tracker = records.begin({ requestId, model: model.name, promptTokens: preprocessed.token_ids.length, beganAt: begin, span });
-  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, tracker, span, ...pins });
+  const outputs = dispatcher.dispatch({ model, request: preprocessed, signal: abort.signal, tracker, span, priority: priorityOf(body.nvext), ...pins });
   const generation = new TextGeneration({ codec: model.codec, outputs, stop, promptTokens: preprocessed.token_ids.length, logprobs });
   const extra = () => nvextAnswer(body.nvext?.extra_fields, tracker.record, generation.usage);
   try {

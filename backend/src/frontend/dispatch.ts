@@ -1,5 +1,6 @@
 import type { EngineOutput, PreprocessedRequest } from '../protocol/index.ts';
 import type { TraceSpan } from '../observability/index.ts';
+import type { QueuedRequest } from '../router/index.ts';
 import type { RequestTracker } from './requestTracker.ts';
 import type { ServedModel } from './servedModel.ts';
 
@@ -17,6 +18,8 @@ export interface Dispatch {
   /** Of the worker that answers. */
   pin?: WorkerPin;
   prefillPin?: WorkerPin;
+  /** In the router's queue. */
+  priority?: Pick<QueuedRequest, 'priorityJump' | 'strictPriority'> | undefined;
   /** Workers that were lost under this request: not asked again. */
   lost: ReadonlySet<bigint>;
   tracker: RequestTracker;

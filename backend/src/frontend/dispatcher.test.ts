@@ -3,7 +3,7 @@ import type { EngineOutput } from '../protocol/index.ts';
 import { ConnectFailedError, ConnectionLostError, RequestRefusedError } from '../runtime/index.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { FrontendMetrics } from './frontendMetrics.ts';
-import { characterCodec, FunctionPlane, instanceOf, outputsOf, recordingLogger, requestOf } from './frontendFixture.ts';
+import { characterCodec, FunctionPlane, instanceOf, outputsOf, recordingLogger, requestOf, until } from './frontendFixture.ts';
 import { ModelManager } from './modelManager.ts';
 import type { ServedModel } from './servedModel.ts';
 
@@ -45,6 +45,39 @@ describe('Dispatcher', () => {
     expect((await dispatch()).map(({ token_ids }) => token_ids)).toEqual([[97], [98]]);
     expect(model.router.decisions.get('r1')?.outcome).toMatchObject({ status: 'ok', prompt_tokens: 40, computed_tokens: 40, output_tokens: 2 });
     expect(load(model)).toEqual([0, 0]);
+  });
+
+  it('lets the more urgent request out of the queue first', async () => {
+    const started: string[] = [];
+    const gate = Promise.withResolvers<void>();
+    const requests = new FunctionPlane(async function* ({ requestId }) {
+      started.push(requestId);
+      await gate.promise;
+      yield* outputsOf(['a'], tokens.length);
+    });
+    const { logger } = recordingLogger();
+    const models = new ModelManager({
+      router: { mode: 'kv' },
+      queue: { threshold: 0, policy: 'fcfs' },
+      blockSize: undefined,
+      eventPlane: undefined,
+      requests,
+      logger,
+      loadCodec: async () => characterCodec,
+    });
+    models.added(instanceOf(1));
+    await models.settled();
+    const model = models.get('model') as ServedModel;
+    const dispatcher = new Dispatcher({ requests, metrics: new FrontendMetrics('dynamo', () => []), logger, overloadStatus: 529 });
+    const ask = async (id: string, priority?: { priorityJump?: number; strictPriority?: number }): Promise<void> => {
+      for await (const _ of dispatcher.dispatch({ model, request: requestOf(tokens, id), signal: new AbortController().signal, priority }));
+    };
+    const asked = [ask('running'), ask('plain'), ask('urgent', { priorityJump: 1000 }), ask('strict', { strictPriority: 1 })];
+    await until(() => model.queue?.waiting === 3);
+    gate.resolve();
+    await Promise.all(asked);
+    expect(started).toEqual(['running', 'strict', 'urgent', 'plain']);
+    await models.close();
   });
 
   it.each([

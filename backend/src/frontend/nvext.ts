@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RequestRecord } from '../protocol/index.ts';
 import { ApiError } from './apiError.ts';
-import type { WorkerPin } from './dispatch.ts';
+import type { Dispatch, WorkerPin } from './dispatch.ts';
 import type { ChatRequest } from './requestSchema.ts';
 import type { GenerationUsage } from './textGeneration.ts';
 
@@ -10,6 +10,13 @@ type Nvext = ChatRequest['nvext'];
 /** `annotations: ["query_instance_id"]`: say which worker it would be, run nothing. */
 export function wantsQueryOnly(nvext: Nvext): boolean {
   return nvext?.annotations?.includes('query_instance_id') ?? false;
+}
+
+/** `agent_hints`: where the request stands in the router's queue. A negative priority is none. */
+export function priorityOf(nvext: Nvext): Dispatch['priority'] {
+  const { priority, strict_priority: strictPriority } = nvext?.agent_hints ?? {};
+  if (priority === undefined && strictPriority === undefined) return undefined;
+  return { ...(priority === undefined ? {} : { priorityJump: Math.max(priority, 0) }), ...(strictPriority === undefined ? {} : { strictPriority }) };
 }
 
 /** The one worker that may answer: header `x-worker-instance-id` (with `x-dp-rank`), else `nvext.decode_worker_id` or `nvext.backend_instance_id`. */

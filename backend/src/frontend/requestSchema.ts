@@ -25,7 +25,7 @@ const nvext = z.strictObject({
   backend_instance_id: optional(workerId),
   prefill_worker_id: optional(workerId),
   decode_worker_id: optional(workerId),
-  agent_hints: optional(z.looseObject({})),
+  agent_hints: optional(z.looseObject({ priority: optional(integer(-(2 ** 31), 2 ** 31 - 1)), strict_priority: optional(integer(0, 2 ** 32 - 1)) })),
 });
 
 /** What both completion endpoints share. */

@@ -38,8 +38,8 @@ export class WorkerRouter {
    * Waits in the queue where there is one and every worker is saturated. Rejects with `RouterError`.
    * The request is load from now on: follow with `send` or `pool.router.free`.
    */
-  async route(pool: WorkerPool, { request, lost, signal, span: parent }: Dispatch, choice: RouteChoice = {}): Promise<RoutingDecision> {
-    const wanted = this.#routeRequest(pool, request, choice, lost);
+  async route(pool: WorkerPool, { request, lost, signal, priority, span: parent }: Dispatch, choice: RouteChoice = {}): Promise<RoutingDecision> {
+    const wanted = { ...this.#routeRequest(pool, request, choice, lost), ...priority };
     const leave = this.#metrics.stages.enter('route', phaseOf(pool, request));
     const span = parent?.child('route', { attributes: { pool: pool.role, mode: pool.router.mode } });
     try {
