@@ -78,6 +78,27 @@ describe('PrefillRouter', () => {
     expect((await dispatch()).record).toMatchObject({ path: 'disaggregated', prefill: { worker_id: '12' } });
   });
 
+  it.each([
+    ['prefill worker, while it computes', 11, 11],
+    ['prefill worker, while the answer is given', 11, 1],
+    ['decode worker, while it answers', 1, 1],
+  ])('a %s, leaves discovery: the request goes on', async (_, leaves, during) => {
+    const room = await dispatchRoom({
+      decode: [1],
+      worker: async function* (id, request) {
+        if (id === during) {
+          room.models.removed(BigInt(leaves));
+          await room.models.settled();
+        }
+        yield* id > 10 ? prefilled(request, id) : positions(request);
+      },
+    });
+    const { outputs, record } = await room.dispatch();
+    expect(tokensOf(outputs)).toEqual(answer);
+    expect(record).toMatchObject({ path: 'disaggregated', status: 'ok' });
+    expect(room.running()).toBe(0);
+  });
+
   it('keeps a pinned prefill worker, whatever the policy', async () => {
     const { dispatch } = await dispatchRoom({
       prefill: [11, 12],
