@@ -168,10 +168,9 @@ export class KvRouter {
       const newBlocks = sequence.length - inputs.deviceOverlapBlocks;
       this.#active.add({ requestId: request.requestId, slot, sequence: tracked, prefillTokens, newBlocks }, this.#clock());
       this.#approximate?.insert(slot.slot, hashes, this.#clock());
-      if (this.#sequenceListeners.size > 0) {
-        const { workerId, dpRank } = slot;
-        this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId, dpRank, sequence: tracked.slice(), prefillTokens });
-      }
+      const { workerId, dpRank } = slot;
+      const told = this.#sequenceListeners.size > 0;
+      if (told) this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId, dpRank, sequence: tracked.slice(), prefillTokens });
     }
     this.decisions.add(decision);
     return decision;

@@ -20,8 +20,10 @@ describe('native kernels beside the TypeScript ones', () => {
         (tokens, blockSize, scope) => {
           const readable = TYPESCRIPT_KERNELS.hashBlocks(tokens, blockSize, scope);
           for (const given of [tokens, Uint32Array.from(tokens)]) {
-            const { local, sequence } = kernels.hashBlocks(given, blockSize, scope);
-            expect({ local, sequence }).toEqual(readable);
+            for (const inPassing of [false, true]) {
+              const { local, sequence } = kernels.hashBlocks(given, blockSize, scope, inPassing);
+              expect({ local, sequence }).toEqual(readable);
+            }
           }
         },
       ),
