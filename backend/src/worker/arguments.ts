@@ -18,6 +18,8 @@ export interface WorkerArguments extends DisaggregationRole {
   tensorParallelSize: number;
   migrationLimit: number;
   logRequests: boolean;
+  /** KV transfers are summed up in the log now and then. */
+  logStats: boolean;
   namespace: string | undefined;
   component: string;
   endpoint: string;
@@ -100,6 +102,7 @@ export function parseWorkerArguments(argv: readonly string[], env: NodeJS.Proces
     tensorParallelSize: number('tensor_parallel_size'),
     migrationLimit: number('migration_limit'),
     logRequests: flags['disable_log_requests'] !== true,
+    logStats: flags['disable_log_stats'] !== true,
     namespace: place?.namespace ?? (flags['namespace'] as string | undefined),
     component: place?.component ?? (role.mode === 'prefill' ? 'prefill' : 'backend'),
     endpoint: place?.endpoint ?? 'generate',

@@ -21,7 +21,7 @@ import { EngineDeadError, failedStepsUntilDead } from './engineDeadError.ts';
 import { generateEndpoint } from './generateEndpoint.ts';
 import { KvEventPublisher } from './kvEventPublisher.ts';
 import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
-import { NixlConnector, transferSettings } from './kvTransfer/index.ts';
+import { createConnector, type NixlConnector } from './kvTransfer/index.ts';
 import { modelCard } from './modelCard.ts';
 import { startEngine } from './startEngine.ts';
 import { tracedEndpoint } from './tracedEndpoint.ts';
@@ -124,7 +124,9 @@ export class Worker implements AsyncDisposable {
     this.#discovery = this.#resources.use(this.#options.discovery ?? createDiscovery(flags.discoveryBackend, logger, this.#env));
     // Registering may wait for the API server: a stop must not.
     signal?.addEventListener('abort', () => void this.#discovery?.close().catch(() => {}), { once: true });
-    this.#connector = this.#createConnector(this.#discovery);
+    const connector = createConnector({ flags, namespace: this.#namespace, instanceId: this.#discovery.instanceId, env: this.#env, logger });
+    if (connector) this.#connector = this.#resources.use(connector);
+    connector?.registerMetrics(this.#metrics.registry);
     const { engine, served } = await startEngine({ flags, env: this.#env, logger, connector: this.#connector, createEngine, signal });
     this.#resources.use(engine);
     await checkTokenizer(served.dir, engine.model.vocabSize);
@@ -172,18 +174,6 @@ export class Worker implements AsyncDisposable {
     if (canaryEnabled(this.#env)) this.#startCanary(engine, this.#discovery, server.address);
     logger.info(`added model model_name="${card.display_name}"`, { namespace: this.#namespace, component: flags.component, endpoint: flags.endpoint });
     logger.info(`Serving on request plane tcp ${server.address}`, { instance_id: this.#discovery.instanceId, discovery: this.#discovery.backend });
-  }
-
-  #createConnector({ instanceId }: Discovery): NixlConnector | undefined {
-    const { flags, logger: parent } = this.#options;
-    if (flags.kvTransfer === undefined) return undefined;
-    const logger = parent.child('vllm::nixl_connector');
-    const settings = transferSettings({ namespace: this.#namespace, instanceId, env: this.#env, logger });
-    const pod = this.#env['POD_NAME'];
-    const recompute = flags.kvTransfer.kv_load_failure_policy === 'recompute';
-    const connector = new NixlConnector({ mode: flags.mode, instanceId, settings, recompute, logger, ...(pod !== undefined && { pod }) });
-    connector.registerMetrics(this.#metrics.registry);
-    return this.#resources.use(connector);
   }
 
   #startCanary(engine: LlmEngine, discovery: Discovery, address: string): void {

@@ -70,6 +70,36 @@ describe('prefill here, decode there', () => {
     await empty(prefill, decode);
   });
 
+  test('without prefix caches every block moves every time, and none is kept', async () => {
+    const [prefill, decode] = [await worker('prefill', { enablePrefixCaching: false }), await worker('decode', { enablePrefixCaching: false })];
+    const request = promptRequest(someTokens(100));
+    const [once, again] = [await disaggregated(prefill, decode, request), await disaggregated(prefill, decode, request)];
+    expect(drawn(again)).toEqual(drawn(once));
+    for (const [first] of [once, again]) expect(first).toMatchObject({ prompt: { cached_tokens: 0, transferred_tokens: 99 }, kv_transfer: { blocks: 7 } });
+    expect(decode.events).toEqual([]);
+    await empty(prefill, decode);
+  });
+
+  test('the longest prompt that fits, into a pool that holds nothing else', async () => {
+    const [prefill, decode, alone] = [await worker('prefill', { blocks: 13 }), await worker('decode', { blocks: 13 }), await worker('decode')];
+    const request = promptRequest(someTokens(13 * 16 - 1), { max_tokens: 1 });
+    const outputs = await disaggregated(prefill, decode, request);
+    expect(drawn(outputs)).toEqual(drawn(await answerOf(alone, request)));
+    await empty(prefill, decode);
+  });
+
+  test('more answers than the pool has room for: each is right, whoever had to give up blocks in between', async () => {
+    const [prefill, decode, alone] = [await worker('prefill'), await worker('decode', { blocks: 20, maxNumSeqs: 4 }), await worker('decode', { blocks: 512 })];
+    const requests = Array.from({ length: 10 }, (_, i) => promptRequest(someTokens(60 + 7 * i, 80 + i), { max_tokens: 60, request_id: `r${i}` }));
+    const answers = await Promise.all(requests.map((request) => disaggregated(prefill, decode, request)));
+    for (const [i, outputs] of answers.entries()) {
+      expect(drawn(outputs)).toEqual(drawn(await answerOf(alone, requests[i]!)));
+      expect(outputs[0]!.prompt!.computed_tokens).toBe(1);
+    }
+    expect(decode.engine.stats().preemptions).toBeGreaterThan(0);
+    await empty(prefill, decode);
+  });
+
   test.each([1, 2, 15, 16, 17, 32, 33])('a prompt of %i tokens', async (length) => {
     const [prefill, decode, alone] = [await worker('prefill'), await worker('decode'), await worker('decode')];
     const request = promptRequest(someTokens(length, 3));

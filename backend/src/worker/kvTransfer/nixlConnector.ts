@@ -18,6 +18,8 @@ export interface NixlConnectorOptions {
   settings: TransferSettings;
   /** Compute a prompt here after a failed read; default: the request fails. */
   recompute: boolean;
+  /** Default true: sum up transfers in the log. */
+  logStats?: boolean;
   logger: Logger;
 }
 
@@ -39,7 +41,7 @@ export class NixlConnector implements KvConnector, Disposable {
 
   constructor(options: NixlConnectorOptions) {
     this.#options = options;
-    this.stats = new NixlStats(options.logger);
+    this.stats = new NixlStats(options.logger, { quiet: options.logStats === false });
   }
 
   registerKvCaches(shape: KvCacheShape): ArrayBuffer {

@@ -30,3 +30,13 @@ test("transfers are counted under vLLM's names and logged in its words, only whe
   expect(text).toMatch(/^vllm:nixl_num_failed_transfers_total 2$/m);
   expect(text).toMatch(/^vllm:nixl_num_kv_expired_reqs_total 3$/m);
 });
+
+test('quiet: counted, not logged', () => {
+  const lines: string[] = [];
+  {
+    using stats = new NixlStats(createLogger({ target: 't', write: (line) => lines.push(line) }), { quiet: true });
+    stats.succeeded(report(1000, 1, 1), 0);
+    expect(stats.transfers).toBe(1);
+  }
+  expect(lines).toEqual([]);
+});

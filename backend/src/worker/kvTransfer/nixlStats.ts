@@ -19,7 +19,7 @@ interface Sample {
 /** What vLLM's NixlConnector counts and logs of its transfers, under its names. */
 export class NixlStats implements Disposable {
   readonly #logger: Logger;
-  readonly #timer: NodeJS.Timeout;
+  readonly #timer: NodeJS.Timeout | undefined;
   #observe: ((sample: Sample) => void) | undefined;
   #recent: Sample[] = [];
   transfers = 0;
@@ -28,9 +28,10 @@ export class NixlStats implements Disposable {
   releasedRequests = 0;
   cancelledRequests = 0;
 
-  constructor(logger: Logger, intervalMs = logIntervalMs) {
+  /** `quiet`: counted, not logged. */
+  constructor(logger: Logger, { quiet = false } = {}) {
     this.#logger = logger;
-    this.#timer = setInterval(() => this.log(), intervalMs).unref();
+    this.#timer = quiet ? undefined : setInterval(() => this.log(), logIntervalMs).unref();
   }
 
   register(metrics: MetricsRegistry): void {
@@ -55,7 +56,7 @@ export class NixlStats implements Disposable {
   succeeded(report: TransferReport, postMs: number): void {
     this.transfers += 1;
     const sample = { transferMs: report.durationUs / 1000, postMs, bytes: report.bytesDone, descriptors: report.pieces };
-    this.#recent.push(sample);
+    if (this.#timer) this.#recent.push(sample);
     this.#observe?.(sample);
   }
 
