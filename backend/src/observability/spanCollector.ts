@@ -65,7 +65,7 @@ export function under(spans: readonly SpanRecord[], spanId: string): SpanRecord[
     size = inside.size;
     for (const { span_id, parent_span_id } of spans) if (parent_span_id !== undefined && inside.has(parent_span_id)) inside.add(span_id);
   }
-  return spans.filter(({ span_id }) => inside.has(span_id)).toSorted((a, b) => a.start_us - b.start_us);
+  return spans.filter(({ span_id }) => inside.has(span_id)).toSorted((a, b) => a.start_us - b.start_us || b.duration_us - a.duration_us);
 }
 
 function recordOf(span: ReadableSpan): SpanRecord {

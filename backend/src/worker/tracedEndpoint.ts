@@ -24,20 +24,23 @@ export function tracedEndpoint(handler: RequestHandler, { tracing, component, en
       startedAt: arrivedAt,
     });
     let decode: TraceSpan | undefined;
+    let traced = false;
     let tokens = 0;
     try {
       for await (const item of handler(payload, context)) {
         const output = item as EngineOutput;
-        if (output.prompt !== undefined && decode === undefined) {
+        if (output.prompt !== undefined && !traced) {
+          traced = true;
           tracePrompt(span, arrivedAt, output.prompt, output.kv_transfer);
-          decode = span.child('engine.decode');
+          // With one token the answer ends with its prompt, as a prefill worker's does.
+          if (output.finish_reason === undefined) decode = span.child('engine.decode');
         }
         tokens += output.token_ids.length;
         if (output.finish_reason === undefined) {
           yield output;
           continue;
         }
-        decode?.set({ output_tokens: tokens, finish_reason: output.finish_reason });
+        span.set({ output_tokens: tokens, finish_reason: output.finish_reason });
         decode?.end();
         span.end();
         yield { ...output, spans: tracing.take(span) };
