@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { ControlTokens } from './controlTokens.ts';
 import { detokenizer, type TokenStream } from './detokenizer.ts';
+import { PieceEncoder, type PieceTokenizerFile } from './pieceEncoder.ts';
 import { TextCodecError } from './textCodecError.ts';
 
 export interface ChatMessage {
@@ -35,10 +36,9 @@ interface AddedToken {
   content: string;
   special?: boolean;
 }
-interface TokenizerFile {
+interface TokenizerFile extends PieceTokenizerFile {
   added_tokens?: AddedToken[];
   post_processor?: unknown;
-  model?: { vocab?: Record<string, number> };
 }
 interface TokenizerConfig {
   add_bos_token?: boolean;
@@ -68,6 +68,8 @@ class HfTextCodec implements TextCodec {
   readonly bosTokenId?: number;
   readonly eosTokenIds: number[];
   readonly #tokenizer: Tokenizer;
+  /** Absent where pieces cannot be encoded one by one. */
+  readonly #pieces: PieceEncoder | undefined;
   readonly #control: ControlTokens;
   readonly #controlIds: ReadonlySet<number>;
   readonly #addBos: boolean;
@@ -82,6 +84,7 @@ class HfTextCodec implements TextCodec {
       { ...file, added_tokens: added.filter((token) => !token.special), post_processor: null },
       { clean_up_tokenization_spaces: false },
     );
+    this.#pieces = special.length === added.length ? PieceEncoder.of(file, (text) => this.#encodeWhole(text)) : undefined;
     const ids = new Map(special.map((token) => [token.content, token.id]));
     this.#control = new ControlTokens(ids);
     this.#controlIds = new Set(ids.values());
@@ -123,6 +126,10 @@ class HfTextCodec implements TextCodec {
   }
 
   #encodeText(text: string): number[] {
+    return this.#pieces === undefined ? this.#encodeWhole(text) : this.#pieces.encode(text);
+  }
+
+  #encodeWhole(text: string): number[] {
     return text === '' ? [] : this.#tokenizer.encode(text, { add_special_tokens: false }).ids;
   }
 
