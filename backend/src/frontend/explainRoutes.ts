@@ -100,9 +100,9 @@ function healthOf(pool: WorkerPool, flags: FrontendArguments): RouterHealth {
 }
 
 function state(models: ModelManager, flags: FrontendArguments, eventPlane: EventPlane | undefined): Record<string, unknown> {
-  const views = models.models.map((model) => ({ stats: model.router.indexStats() }));
+  const indexes = models.models.map(({ router }) => router.indexStats());
   const events: Record<string, number> = {};
-  for (const { stats } of views) for (const [name, count] of Object.entries(stats.events)) events[name] = (events[name] ?? 0) + count;
+  for (const index of indexes) for (const [name, count] of Object.entries(index.events)) events[name] = (events[name] ?? 0) + count;
   const first = models.models[0]?.router;
   return {
     mode: flags.routerMode,
@@ -111,7 +111,7 @@ function state(models: ModelManager, flags: FrontendArguments, eventPlane: Event
     block_size: first?.blockSize ?? flags.kvCacheBlockSize ?? null,
     kv_events: flags.kvEvents && flags.routerMode === 'kv' ? { followed: true, ...eventPlane?.state } : { followed: false },
     models: models.models.map((model) => model.name),
-    indexed_blocks: views.reduce((sum, { stats }) => sum + stats.blocks, 0),
+    indexed_blocks: indexes.reduce((sum, { blocks }) => sum + blocks, 0),
     events,
     workers: models.models.flatMap(workersOf),
     prefill_workers: models.models.flatMap(({ prefill }) => (prefill === undefined ? [] : workersOf(prefill))),

@@ -146,6 +146,8 @@ describe('conditional disaggregation', () => {
     expect(asked()).toEqual([11, 1]);
     expect(record).toMatchObject({ path: 'disaggregated', conditional: { policy: 'isl_bounding', remote: true, effective_isl_tokens: 40 } });
     expect(running()).toBe(0);
+    // The decode worker was looked at twice, and chosen once.
+    expect(await metrics.text()).toMatch(/dynamo_component_router_requests_total\{.*dynamo_component="backend".*\} 1\n/);
     expect(await metrics.text()).toContain('dynamo_labs_frontend_conditional_disagg_total{model="model",policy="isl_bounding",place="remote"} 1');
   });
 

@@ -84,22 +84,24 @@ export class PrefillRouter implements Operator {
   /** The decode worker that computes this prompt itself; undefined when a prefill worker shall. */
   async #keptLocal(dispatch: Dispatch, pool: WorkerPool): Promise<RoutingDecision | undefined> {
     const { model, request, tracker, prefillPin, pin } = dispatch;
+    const { workers, metrics } = this.#options;
     const config = this.#options.conditional();
     const situation = { islTokens: request.token_ids.length, decodeCachedTokens: 0, prefillQueueTokens: prefillQueueTokens(pool) };
     if (config.policy === 'always_remote' || prefillPin !== undefined) {
       const decision = decidePrefillPlace({ ...config, policy: 'always_remote' }, situation);
       tracker.conditional(prefillPin === undefined ? decision : { ...decision, reason: 'the request names its prefill worker' });
-      this.#options.metrics.disaggregation.decided(model.name, decision);
+      metrics.disaggregation.decided(model.name, decision);
       if (decision.remote) return undefined;
       tracker.takes('local_prefill', decision.reason);
-      return this.#options.workers.route(model, dispatch, { pin });
+      return workers.route(model, dispatch, { pin });
     }
-    const candidate = await this.#options.workers.route(model, dispatch, { pin });
+    const candidate = await workers.route(model, dispatch, { pin, tentative: true });
     const { overlap_blocks } = candidate.chosen;
     const decision = decidePrefillPlace(config, { ...situation, decodeCachedTokens: Math.min(overlap_blocks * model.router.blockSize, situation.islTokens) });
     tracker.conditional(decision);
-    this.#options.metrics.disaggregation.decided(model.name, decision);
+    metrics.disaggregation.decided(model.name, decision);
     if (!decision.remote) {
+      metrics.decided(candidate, 'decode');
       tracker.takes('local_prefill', decision.reason);
       return candidate;
     }

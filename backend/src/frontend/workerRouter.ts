@@ -10,7 +10,11 @@ import { isLostWorker, WorkerLostError } from './workerLostError.ts';
 import type { WorkerPool } from './workerPool.ts';
 
 /** What differs between the stages of a request. */
-export type RouteChoice = Pick<RouteRequest, 'overrides' | 'trackActiveBlocks' | 'trackPrefillTokens' | 'assumeKvReuse'> & { pin?: WorkerPin | undefined };
+export type RouteChoice = Pick<RouteRequest, 'overrides' | 'trackActiveBlocks' | 'trackPrefillTokens' | 'assumeKvReuse'> & {
+  pin?: WorkerPin | undefined;
+  /** Not counted: nothing may come of it. */
+  tentative?: boolean;
+};
 
 /** After a failed connection a worker is passed over for so long, if there are others. */
 const avoidMs = 5_000;
@@ -44,7 +48,7 @@ export class WorkerRouter {
     const span = parent?.child('route', { attributes: { pool: pool.role, mode: pool.router.mode } });
     try {
       const decision = pool.queue === undefined ? pool.router.route(wanted) : await pool.queue.schedule(wanted, signal);
-      this.#metrics.decided(decision, pool.role);
+      if (choice.tentative !== true) this.#metrics.decided(decision, pool.role);
       const { worker_id, pod, overlap_blocks } = decision.chosen;
       span?.set({ worker_id, pod, overlap_blocks, candidates: pool.workers.size });
       span?.end();
@@ -119,7 +123,7 @@ export class WorkerRouter {
   }
 
   #routeRequest(pool: WorkerPool, request: PreprocessedRequest, choice: RouteChoice, lost: ReadonlySet<bigint>): RouteRequest {
-    const { pin, ...rest } = choice;
+    const { pin, tentative: _tentative, ...rest } = choice;
     const allowed = pin === undefined ? this.#reachable(pool, lost) : undefined;
     return {
       requestId: request.request_id,
