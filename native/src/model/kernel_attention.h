@@ -25,42 +25,71 @@ struct FloatValues {
   Vec16 at(int t, int i) const { return load16(data + t * head_dim + i); }
 };
 
-template <int M, class Keys> inline void scoreRows(const Keys& keys, const float* q, int head_dim, float* scores, size_t stride) {
-  Vec16 sums[M];
-  for (int r = 0; r < M; r++) sums[r] = zero16();
-  for (int i = 0; i < head_dim; i++) {
-    const Vec16 key = keys.at(i);
-#pragma GCC unroll 8
-    for (int r = 0; r < M; r++) sums[r] = fma(broadcast16(q + r * head_dim + i), key, sums[r]);
-  }
-  for (int r = 0; r < M; r++) store(scores + r * stride, sums[r]);
-}
+/** Rows of queries that a tile multiplies at once; few enough rows leave registers for more tiles of positions side by side. */
+constexpr int kQueryRows = kRegisters == 32 ? 12 : 6;
+constexpr int kFewQueryRows = 3;
+/** Tiles of positions that are scored side by side. */
+constexpr int kFewRowsTiles = kRegisters == 32 ? 4 : 2;
+constexpr int kManyRowsTiles = kRegisters == 32 ? 2 : 1;
+/** Tiles of values that are on their way from memory. */
+constexpr int kTilesAhead = 4;
+/** Vectors of the output that are summed side by side. */
+constexpr int outputVectors(int rows) { return rows <= kFewQueryRows ? kFewRowsTiles : rows * 2 * (32 / kRegisters) <= 24 ? 2 : 1; }
 
-template <int M, class Values> inline void weighRows(const Values& values, const float* weights, size_t stride, int head_dim, float* out) {
-  for (int i = 0; i < head_dim; i += kPanel) {
-    Vec16 sums[M];
-    for (int r = 0; r < M; r++) sums[r] = load16(out + r * head_dim + i);
+/** Scores of M rows against N consecutive tiles of keys. */
+template <int M, int N, class Keys> inline void scoreRows(const Keys (&keys)[N], const float* q, int head_dim, float* scores, size_t stride) {
+  Vec16 sums[M][N];
 #pragma GCC unroll 16
-    for (int t = 0; t < kPanel; t++) {
-      const Vec16 value = values.at(t, i);
-#pragma GCC unroll 8
-      for (int r = 0; r < M; r++) sums[r] = fma(broadcast16(weights + r * stride + t), value, sums[r]);
+  for (int r = 0; r < M; r++)
+    for (int j = 0; j < N; j++) sums[r][j] = zero16();
+  for (int i = 0; i < head_dim; i++) {
+    Vec16 key[N];
+#pragma GCC unroll 4
+    for (int j = 0; j < N; j++) key[j] = keys[j].at(i);
+#pragma GCC unroll 16
+    for (int r = 0; r < M; r++) {
+      const Vec16 query = broadcast16(q + r * head_dim + i);
+#pragma GCC unroll 4
+      for (int j = 0; j < N; j++) sums[r][j] = fma(query, key[j], sums[r][j]);
     }
-    for (int r = 0; r < M; r++) store(out + r * head_dim + i, sums[r]);
   }
+#pragma GCC unroll 16
+  for (int r = 0; r < M; r++)
+    for (int j = 0; j < N; j++) store(scores + r * stride + j * kPanel, sums[r][j]);
 }
 
-/** Calls f<M>(row) for consecutive groups of at most kTileRows rows. */
-template <class F> inline void inRowTiles(int begin, int end, F f) {
-  int r = begin;
-  for (; r + kTileRows <= end; r += kTileRows) f.template operator()<kTileRows>(r);
-  switch (end - r) {
-  case 1: f.template operator()<1>(r); break;
-  case 2: f.template operator()<2>(r); break;
-  case 3: f.template operator()<3>(r); break;
-  case 4: f.template operator()<4>(r); break;
-  case 5: f.template operator()<5>(r); break;
+/** Adds one tile of values, weighted, to the outputs of M rows: C vectors at a time from element `i`. */
+template <int M, int C, class Values> inline void weighRows(const Values& values, const float* weights, size_t stride, int head_dim, float* out, int i) {
+  for (; i + C * kPanel <= head_dim; i += C * kPanel) {
+    Vec16 sums[M][C];
+#pragma GCC unroll 16
+    for (int r = 0; r < M; r++)
+      for (int c = 0; c < C; c++) sums[r][c] = load16(out + r * head_dim + i + c * kPanel);
+#pragma GCC unroll 2
+    for (int t = 0; t < kPanel; t++) {
+      Vec16 value[C];
+#pragma GCC unroll 4
+      for (int c = 0; c < C; c++) value[c] = values.at(t, i + c * kPanel);
+#pragma GCC unroll 16
+      for (int r = 0; r < M; r++) {
+        const Vec16 weight = broadcast16(weights + r * stride + t);
+#pragma GCC unroll 4
+        for (int c = 0; c < C; c++) sums[r][c] = fma(weight, value[c], sums[r][c]);
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < M; r++)
+      for (int c = 0; c < C; c++) store(out + r * head_dim + i + c * kPanel, sums[r][c]);
   }
+  if constexpr (C > 1)
+    if (i < head_dim) weighRows<M, C / 2>(values, weights, stride, head_dim, out, i);
+}
+
+/** Calls f<M>(row) for consecutive groups of M rows, M as large as fits. */
+template <int M, class F> inline void inRowTiles(int row, int end, F f) {
+  for (; row + M <= end; row += M) f.template operator()<M>(row);
+  if constexpr (M > 1)
+    if (row < end) inRowTiles<M % 2 == 0 ? M / 2 : M - 1>(row, end, f);
 }
 
 /** Rows of scores become exp(score - max); returns 1 / sum. Scores from `limit` to the end of its tile become 0. */
@@ -105,20 +134,20 @@ struct Attention {
   }
 
   /** Widens a tile to f32 when several row groups share it, or joins two blocks of 8. Positions without a block become 0. */
-  FloatKeys widenKeys(int tile) const {
+  FloatKeys widenKeys(int tile, float* to) const {
     const int position = tile * kPanel;
     if (layout.block_tokens >= kPanel) {
       const HalfKeys keys{keysAt(position), static_cast<size_t>(layout.block_tokens)};
-      for (int i = 0; i < head_dim; i++) store(tile_buffer + i * kPanel, keys.at(i));
+      for (int i = 0; i < head_dim; i++) store(to + i * kPanel, keys.at(i));
     } else {
       for (int part = 0; part < 2; part++) {
         const bool present = position + 8 * part < task.start + task.token_end;
         const uint16_t* keys = present ? keysAt(position + 8 * part) : nullptr;
         for (int i = 0; i < head_dim; i++)
-          for (int t = 0; t < 8; t++) tile_buffer[i * kPanel + 8 * part + t] = present ? halfToFloat(keys[i * 8 + t]) : 0;
+          for (int t = 0; t < 8; t++) to[i * kPanel + 8 * part + t] = present ? halfToFloat(keys[i * 8 + t]) : 0;
       }
     }
-    return {tile_buffer};
+    return {to};
   }
   FloatValues widenValues(int tile) const {
     const int part_tokens = layout.block_tokens < kPanel ? layout.block_tokens : kPanel;
@@ -135,29 +164,63 @@ struct Attention {
     return {tile_buffer, head_dim};
   }
 
-  template <class Keys> void scoreTile(const Keys& keys, int tile) const {
-    inRowTiles(firstRow(tile), rows, [&]<int M>(int r) { scoreRows<M>(keys, q + r * head_dim, head_dim, scores + r * stride + tile * kPanel, stride); });
+  /** Blocks lie far apart: the processor does not guess the next one. */
+  void prefetchTile(const uint16_t* from) const {
+    if (layout.block_tokens > kPanel) return; // a tile is a part of every row of a larger block; those are fetched in order
+    for (int i = 0; i < kPanel * head_dim; i += 32) __builtin_prefetch(from + i);
   }
-  template <class Values> void weighTile(const Values& values, int tile) const {
-    inRowTiles(firstRow(tile), rows, [&]<int M>(int r) { weighRows<M>(values, scores + r * stride + tile * kPanel, stride, head_dim, out + r * head_dim); });
+
+  /** Rows that do not see all of the tiles get scores there too; softmaxRow replaces them. */
+  template <int N, int Rows, class Keys> void scoreTiles(const Keys (&keys)[N], int tile) const {
+    inRowTiles<Rows>(firstRow(tile), rows, [&]<int M>(int r) { scoreRows<M, N>(keys, q + r * head_dim, head_dim, scores + r * stride + tile * kPanel, stride); });
+  }
+  template <int Rows, class Values> void weighTile(const Values& values, int tile) const {
+    inRowTiles<Rows>(firstRow(tile), rows,
+                     [&]<int M>(int r) { weighRows<M, outputVectors(M)>(values, scores + r * stride + tile * kPanel, stride, head_dim, out + r * head_dim, 0); });
+  }
+
+  /** Scores from `tile` on, N tiles side by side and a rest in halves of that. */
+  template <int N> void scoreDirectly(int tile) const {
+    for (; tile + N <= tiles; tile += N) {
+      HalfKeys keys[N];
+      for (int j = 0; j < N; j++) {
+        keys[j] = {keysAt((tile + j) * kPanel), static_cast<size_t>(layout.block_tokens)};
+        if (tile + j + N < tiles) prefetchTile(keysAt((tile + j + N) * kPanel));
+      }
+      scoreTiles<N, kFewQueryRows>(keys, tile);
+    }
+    if constexpr (N > 1)
+      if (tile < tiles) scoreDirectly<N / 2>(tile);
+  }
+  template <int N> void scoreWidened(int tile) const {
+    for (; tile + N <= tiles; tile += N) {
+      FloatKeys keys[N];
+      for (int j = 0; j < N; j++) keys[j] = widenKeys(tile + j, tile_buffer + static_cast<size_t>(j) * kPanel * head_dim);
+      scoreTiles<N, kQueryRows>(keys, tile);
+    }
+    if constexpr (N > 1)
+      if (tile < tiles) scoreWidened<N / 2>(tile);
   }
 
   void run() const {
-    const bool direct = rows <= kTileRows && layout.block_tokens >= kPanel;
+    const bool direct = rows <= 2 * kFewQueryRows && layout.block_tokens >= kPanel;
     const Vec8 scale = set8(1.f / __builtin_sqrtf(static_cast<float>(head_dim)));
     for (int r = 0; r < rows; r++) {
       const float* from = task.q + static_cast<size_t>(task.token_begin + r / group) * task.q_stride + (task.kv_head * group + r % group) * head_dim;
       for (int i = 0; i < head_dim; i += 8) store(q + r * head_dim + i, mul(load8(from + i), scale)), store(out + r * head_dim + i, set8(0));
     }
-    for (int tile = 0; tile < tiles; tile++) {
-      if (direct) scoreTile(HalfKeys{keysAt(tile * kPanel), static_cast<size_t>(layout.block_tokens)}, tile);
-      else scoreTile(widenKeys(tile), tile);
-    }
+    if (direct) scoreDirectly<kFewRowsTiles>(0);
+    else scoreWidened<kManyRowsTiles>(0);
+    for (int tile = 0; direct && tile < tiles && tile < kTilesAhead; tile++) prefetchTile(valuesAt(tile * kPanel));
     // The inverse sums take the place of the queries, which are no longer needed.
     for (int r = 0; r < rows; r++) q[r] = softmaxRow(scores + r * stride, limit(r));
     for (int tile = 0; tile < tiles; tile++) {
-      if (direct) weighTile(HalfValues{valuesAt(tile * kPanel), head_dim}, tile);
-      else weighTile(widenValues(tile), tile);
+      if (direct) {
+        if (tile + kTilesAhead < tiles) prefetchTile(valuesAt((tile + kTilesAhead) * kPanel));
+        weighTile<kFewQueryRows>(HalfValues{valuesAt(tile * kPanel), head_dim}, tile);
+      } else {
+        weighTile<kQueryRows>(widenValues(tile), tile);
+      }
     }
     for (int r = 0; r < rows; r++) {
       float* to = task.out + static_cast<size_t>(task.token_begin + r / group) * task.out_stride + (task.kv_head * group + r % group) * head_dim;

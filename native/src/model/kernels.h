@@ -48,7 +48,7 @@ struct AttentionTask {
 /** Floats of scratch for `rows` query rows over a context of `positions`. */
 inline size_t attentionScratch(int rows, int positions, int head_dim) {
   const size_t padded = (static_cast<size_t>(positions) + kPanel - 1) / kPanel * kPanel;
-  return rows * (padded + 2 * static_cast<size_t>(head_dim)) + static_cast<size_t>(kPanel) * head_dim;
+  return rows * (padded + 2 * static_cast<size_t>(head_dim)) + 2 * static_cast<size_t>(kPanel) * head_dim; // 2 widened tiles
 }
 
 /**

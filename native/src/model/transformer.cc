@@ -9,7 +9,7 @@ namespace {
 
 constexpr int kRowsPerJob = 16;
 /** Query rows per attention job: enough to pay for widening a tile, few enough for the scores to stay in the cache. */
-constexpr int kAttentionRows = 48;
+constexpr int kAttentionRows = 96;
 
 struct AttentionJob {
   int slice, kv_head, token_begin, token_end;

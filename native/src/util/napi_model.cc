@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "../model/engine.h"
+#include "huge_pages.h"
 #include "napi_arguments.h"
 #include "napi_failure.h"
 #include "napi_model_values.h"
@@ -130,6 +131,7 @@ private:
     if (blocks == 0 || blocks > 0x7fffffff) throw Napi::RangeError::New(info.Env(), "Expected `pool` to hold at least one block");
     pool_ = {static_cast<uint16_t*>(buffer.Data()), static_cast<int>(blocks)};
     pool_reference_ = Napi::Persistent(buffer);
+    preferHugePages(buffer.Data(), buffer.ByteLength());
     host_->pages = SharedPages::owner(buffer.Data());
     return Napi::Number::New(info.Env(), static_cast<double>(blocks));
   }
