@@ -84,8 +84,9 @@ private:
     uint8_t* data = bytesOf(memory, bytes);
     if (bytes != from.offset("bytes")) throw toError(env, {Code::InvalidParam, Phase::Queued, 0, "the memory is not as long as its blocks"});
     auto held = std::make_shared<Napi::Reference<Napi::Value>>(Napi::Reference<Napi::Value>::New(memory, 1));
-    // The engine may let go on a thread of its own; the reference is deleted on this one.
-    const std::shared_ptr<const void> keep(held.get(), [held, returned = returned_, wake = wake_](const void*) mutable {
+    // The engine may let go on a thread of its own; the reference is deleted on this one. An environment that ends frees its buffers before it stops that
+    // thread, so pages that can be kept mapped are.
+    const std::shared_ptr<const void> keep(held.get(), [held, returned = returned_, wake = wake_, pages = SharedPages::owner(data)](const void*) mutable {
       const std::lock_guard lock(returned->mutex);
       returned->references.push_back(std::move(held));
       if (!returned->ended) wake.NonBlockingCall();

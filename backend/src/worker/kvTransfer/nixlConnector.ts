@@ -1,3 +1,4 @@
+import { nativeAddon } from '@dynamo-labs/native';
 import type { HeldPrompt, KvCacheShape, KvConnector, KvLoad, KvLoadResult } from '../../engine/index.ts';
 import type { Logger, MetricsRegistry } from '../../observability/index.ts';
 import type { DisaggregatedParams, KvCompatibility, KvTransferParams, PreprocessedRequest } from '../../protocol/index.ts';
@@ -45,12 +46,15 @@ export class NixlConnector implements KvConnector, Disposable {
   }
 
   registerKvCaches(shape: KvCacheShape): ArrayBuffer {
-    const { instanceId, pod, settings, recompute, logger } = this.#options;
+    const { mode, instanceId, pod, settings, recompute, logger } = this.#options;
     const { listen, token, leaseMs, readMs, transports, faults } = settings;
     const name = pod === undefined ? `${instanceId}` : `${instanceId}-${pod}`;
     const agent = new TransferAgent({ name, fingerprint: shape.fingerprint, token, listen, ...(faults && { faults }) });
     try {
-      const pool = agent.createPool({ blocks: shape.blocks, blockBytes: shape.blockBytes, prefault: false });
+      const { blocks, blockBytes } = shape;
+      // Only a prefill worker's pool must be memory that readers can map; private pages can be huge ones, which attention is faster over.
+      const memory = mode === 'prefill' ? undefined : nativeAddon().allocatePages(blocks * blockBytes);
+      const pool = agent.createPool({ blocks, blockBytes, prefault: false, ...(memory && { memory }) });
       const granted = new GrantedPrompts(agent, pool, { leaseMs, logger, stats: this.stats });
       const reader = new KvReader(agent, pool, { readMs, transports, recompute, logger, stats: this.stats });
       this.#registered = { agent, pool, compatibility: kvCompatibility(shape), granted, reader };
