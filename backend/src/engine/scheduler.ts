@@ -22,8 +22,8 @@ export interface ScheduledSlice {
 /**
  * Continuous batching with chunked prefill. Each step takes, while tokens and blocks last: one token of every decoding sequence, then chunks of prompts
  * already begun, then prompts whose KV was read from another worker, then new prompts in order of arrival. A new prompt whose KV another worker has gets
- * all its blocks at once and waits outside the batch until they are read. When a running sequence cannot get a block, the one that came last is preempted: it gives its
- * blocks back and starts over from what is still cached of them.
+ * all its blocks at once and waits outside the batch until they are read. When a running sequence cannot get a block, the one that came last is preempted:
+ * it gives its blocks back and starts over from what is still cached of them.
  */
 export class Scheduler {
   readonly waiting: Sequence[] = [];
