@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import type { LogStream, RunLog } from './runLog.ts';
 
 /** core/v1 PodLogOptions as a kubelet gets them. */
@@ -50,25 +50,41 @@ function* linesOf(bytes: Buffer): Generator<LogLine> {
  */
 export async function* readLog(file: string, options: LogOptions, live?: RunLog, signal?: AbortSignal): AsyncGenerator<Buffer> {
   let left = options.limitBytes ?? Infinity;
-  const older = await readFile(`${file}.1`).catch(() => Buffer.alloc(0));
-  const current = await readFile(file).catch(() => Buffer.alloc(0));
-  let lines = [...linesOf(older), ...linesOf(current)].filter((line) => wanted(line, options));
-  if (options.tailLines !== undefined) lines = lines.slice(Math.max(0, lines.length - options.tailLines));
-  for (const line of lines) {
-    const bytes = show(line, options).subarray(0, left);
-    left -= bytes.length;
-    if (bytes.length > 0) yield bytes;
-    if (left <= 0) return;
-  }
-  if (live === undefined) return;
-  for await (const bytes of followFile(live, file, current.lastIndexOf(10) + 1, signal)) {
-    for (const line of linesOf(bytes)) {
-      if (!wanted(line, options)) continue;
-      const shown = show(line, options).subarray(0, left);
-      left -= shown.length;
-      yield shown;
+  const { older, current } = await openLog(file);
+  try {
+    const rotated = (await older?.readFile()) ?? Buffer.alloc(0);
+    const written = (await current?.readFile()) ?? Buffer.alloc(0);
+    let lines = [...linesOf(rotated), ...linesOf(written)].filter((line) => wanted(line, options));
+    if (options.tailLines !== undefined) lines = lines.slice(Math.max(0, lines.length - options.tailLines));
+    for (const line of lines) {
+      const bytes = show(line, options).subarray(0, left);
+      left -= bytes.length;
+      if (bytes.length > 0) yield bytes;
       if (left <= 0) return;
     }
+    if (live === undefined || current === undefined) return;
+    for await (const bytes of followFile(live, file, current, written.lastIndexOf(10) + 1, signal)) {
+      for (const line of linesOf(bytes)) {
+        if (!wanted(line, options)) continue;
+        const shown = show(line, options).subarray(0, left);
+        left -= shown.length;
+        yield shown;
+        if (left <= 0) return;
+      }
+    }
+  } finally {
+    await older?.close();
+    await current?.close();
+  }
+}
+
+/** The log and its rotated part, at one moment: a rotation between the two is noticed and the look repeated. */
+async function openLog(file: string): Promise<{ older: FileHandle | undefined; current: FileHandle | undefined }> {
+  for (;;) {
+    const current = await open(file, 'r').catch(() => undefined);
+    const older = await open(`${file}.1`, 'r').catch(() => undefined);
+    if (current === undefined || older === undefined || (await current.stat()).ino !== (await older.stat()).ino) return { older, current };
+    await Promise.all([current.close(), older.close()]);
   }
 }
 
@@ -95,9 +111,9 @@ function nextChange(live: RunLog, signal?: AbortSignal): Promise<void> {
   });
 }
 
-/** Whole lines that are appended to `file` from `position` on, across rotations, until the run ends. */
-async function* followFile(live: RunLog, file: string, position: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
-  let handle = await open(file, 'r');
+/** Whole lines that are appended to the log from `position` of `first` on, across rotations, until the run ends. Leaves `first` open. */
+async function* followFile(live: RunLog, file: string, first: FileHandle, position: number, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  let handle = first;
   let change: Promise<unknown> | undefined;
   try {
     for (;;) {
@@ -105,26 +121,26 @@ async function* followFile(live: RunLog, file: string, position: number, signal?
       const ended = live.closed;
       // Listening starts before the look at the file, so that no line falls between the two.
       if (!ended) change ??= nextChange(live, signal).then(() => (change = undefined));
+      // Where the name has gone on to another file, this one is complete: its size is looked at after that.
+      const next = await open(file, 'r');
       const { size, ino } = await handle.stat();
+      const rotated = (await next.stat()).ino !== ino;
+      if (size > position || !rotated) await next.close();
       if (size > position) {
         const buffer = Buffer.alloc(size - position);
         const { bytesRead } = await handle.read(buffer, 0, buffer.length, position);
         position += bytesRead;
         yield buffer.subarray(0, bytesRead);
-        continue;
-      }
-      const next = await open(file, 'r');
-      if ((await next.stat()).ino !== ino) {
-        await handle.close();
+      } else if (rotated) {
+        if (handle !== first) await handle.close();
         handle = next;
         position = 0;
-        continue;
+      } else {
+        if (ended) return;
+        await change;
       }
-      await next.close();
-      if (ended) return;
-      await change;
     }
   } finally {
-    await handle.close();
+    if (handle !== first) await handle.close();
   }
 }

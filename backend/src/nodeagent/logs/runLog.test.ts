@@ -100,6 +100,24 @@ describe('reading', () => {
     expect(statSync(`${log.file}.1`).size).toBeGreaterThan(10 * 1024 * 1024);
     expect(await read(log.file)).toBe(whole);
   });
+
+  test('loses nothing to rotations at any moment', async () => {
+    const log = new RunLog({ dir, run: 0 });
+    // Each append rotates, so a reader that looks twice looks at two files; only one rotated file is kept, so it is let keep up.
+    const block = `${'z'.repeat(1023)}\n`.repeat(11 * 1024);
+    let seen = 0;
+    const following = (async () => {
+      for await (const bytes of readLog(log.file, {}, log)) seen += bytes.length;
+    })();
+    for (let round = 1; round <= 6; round += 1) {
+      log.append('stdout', Buffer.from(block));
+      for (let turn = 0; turn < round; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+      await expect.poll(() => seen, { timeout: 20_000 }).toBe(round * block.length);
+    }
+    log.close();
+    await following;
+    expect(seen).toBe(6 * block.length);
+  });
 });
 
 describe('a detached program', () => {
