@@ -76,8 +76,8 @@ export async function timed(request: {
   until?: () => boolean;
 }): Promise<Timed> {
   const { frontend, model, prompt, maxTokens, signal, until = () => false } = request;
-  const gaps: number[] = [];
-  const began = performance.now();
+  let gaps: number[] = [];
+  let began = performance.now();
   let ttft: number | undefined;
   let last = 0;
   let tokens = 0;
@@ -90,7 +90,16 @@ export async function timed(request: {
     else gaps.push(now - last);
     last = now;
   };
-  const answer = await complete(frontend, body, { signal, onToken });
+  let answer = await complete(frontend, body, { signal, onToken });
+  // A machine so busy that a worker's lease ran out: nothing was measured, the worker is back in a moment.
+  for (let again = 0; answer.error !== undefined && answer.status === 503 && again < 30; again++) {
+    await sleep(1_000, undefined, { signal });
+    gaps = [];
+    began = performance.now();
+    ttft = undefined;
+    tokens = 0;
+    answer = await complete(frontend, body, { signal, onToken });
+  }
   if (answer.error !== undefined) throw new Error(`HTTP ${answer.status} ${answer.error.code}: ${answer.error.message}`);
   return { ttft, gaps, answer };
 }

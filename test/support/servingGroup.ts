@@ -31,7 +31,8 @@ export interface ServingGroup extends AsyncDisposable {
 }
 
 const shim = path.join(projectDir, 'assets', 'images', 'bin', 'vllm-runtime', 'python3');
-const startMs = 30_000;
+/** A process of a busy machine may take long to be there. */
+const startMs = 60_000;
 
 /** Frontends and workers of one machine that find each other by file discovery in a folder of their own. */
 export async function servingGroup(env: Record<string, string> = {}): Promise<ServingGroup> {
