@@ -43,6 +43,8 @@ export async function servingLoad(options: LoadOptions): Promise<LoadSeen> {
     }
   };
   const clients = Promise.all(Array.from({ length: streams }, short));
+  // Awaited below; a failure before that must not end the process and leave its workers behind.
+  clients.catch(() => (over = true));
   if (long === undefined) await sleep(seconds * 1_000, undefined, { signal });
   else {
     // All streams run when the first long prompt comes.
