@@ -50,6 +50,8 @@ export interface KvConnector {
    * Fills blocks. Never rejects. After abort it settles as soon as nothing is written to the blocks any more, and only then are they given to others.
    */
   load(load: KvLoad, signal: AbortSignal): Promise<KvLoadResult>;
+  /** A request with remote tokens waits for room; `load` or `abandon` follows. */
+  queued(request: PreprocessedRequest): void;
   /** A request ends before its load was begun: what others keep for it is not needed. */
   abandon(request: PreprocessedRequest): void;
   /** A prompt with `do_remote_decode` was computed. Returns what the decode worker must be told; throws where it cannot be offered. */

@@ -156,6 +156,7 @@ class Engine implements LlmEngine {
     const entry = { sequence, rule: new StopRule(sequence, this.model.eosTokenIds, text), output: new OutputStream() };
     this.#requests.set(sequence, entry);
     this.#scheduler.add(sequence);
+    if (sequence.remoteTokens !== undefined) this.#options.connector?.queued(request);
     this.#wake();
     return entry;
   }

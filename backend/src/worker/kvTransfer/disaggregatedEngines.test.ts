@@ -141,6 +141,20 @@ describe('leases', () => {
     expect(prefill.connector.state(0)).toMatchObject({ grants: { open: 0, expired: 1, released: 0 } });
   });
 
+  test('a request that waits for room at the decode worker keeps its lease by heartbeats', async () => {
+    const prefill = await worker('prefill', { settings: { leaseMs: 700 } });
+    const decode = await worker('decode', { blocks: 12 });
+    await answerOf(decode, prefillRequest(promptRequest(someTokens(120, 9), { request_id: 'in the way' })));
+    const request = promptRequest(someTokens(100));
+    const [first] = await answerOf(prefill, prefillRequest(request));
+    const waiting = answerOf(decode, decodeRequest(request, first!));
+    await new Promise((resolve) => setTimeout(resolve, 2_200)); // more than three leases
+    expect(decode.engine.stats()).toMatchObject({ waiting: 1, heldBlocks: 8 });
+    expect(decode.connector.cancel('in the way')).toBe(true);
+    expect((await waiting)[0]).toMatchObject({ kv_transfer: { status: 'ok', blocks: 7 } });
+    await empty(prefill, decode);
+  });
+
   test('with the policy recompute the decode worker computes the prompt itself, and says so', async () => {
     const prefill = await worker('prefill', { settings: { leaseMs: 40 } });
     const [decode, alone] = [await worker('decode', { recompute: true }), await worker('decode')];

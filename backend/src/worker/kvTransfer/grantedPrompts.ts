@@ -53,6 +53,12 @@ export class GrantedPrompts {
     return this.open === 0;
   }
 
+  /** A decode worker will come for it. */
+  renew(remoteId: string | undefined): void {
+    const prompt = remoteId === undefined ? undefined : this.#byRemoteId.get(remoteId);
+    if (prompt) this.#agent.renew(prompt.grant);
+  }
+
   /** Nobody will read it: its blocks are free at once. False where it had ended. */
   cancel(remoteId: string): boolean {
     const prompt = this.#byRemoteId.get(remoteId);

@@ -8,6 +8,7 @@ import { kvCompatibility } from './kvCompatibility.ts';
 import { KvReader } from './kvReader.ts';
 import type { DisaggregationMode } from './kvTransferConfig.ts';
 import { kvUnfit } from './kvUnfit.ts';
+import { heartbeatOf, LeaseHeartbeats } from './leaseHeartbeats.ts';
 import { NixlStats } from './nixlStats.ts';
 import { promptDigest } from './promptDigest.ts';
 import type { TransferSettings } from './transferSettings.ts';
@@ -31,6 +32,7 @@ interface Registered {
   compatibility: KvCompatibility;
   granted: GrantedPrompts;
   reader: KvReader;
+  heartbeats: LeaseHeartbeats;
 }
 
 /** The engine's KV pool in memory that other workers may read, and their pools in reach: vLLM's NixlConnector over our transfer engine. */
@@ -57,7 +59,9 @@ export class NixlConnector implements KvConnector, Disposable {
       const pool = agent.createPool({ blocks, blockBytes, prefault: false, ...(memory && { memory }) });
       const granted = new GrantedPrompts(agent, pool, { leaseMs, logger, stats: this.stats });
       const reader = new KvReader(agent, pool, { readMs, transports, recompute, logger, stats: this.stats });
-      this.#registered = { agent, pool, compatibility: kvCompatibility(shape), granted, reader };
+      const heartbeats = new LeaseHeartbeats(agent);
+      agent.onNotification(({ payload }) => granted.renew(heartbeatOf(payload)));
+      this.#registered = { agent, pool, compatibility: kvCompatibility(shape), granted, reader, heartbeats };
     } catch (error) {
       agent.close();
       throw error;
@@ -79,11 +83,17 @@ export class NixlConnector implements KvConnector, Disposable {
     return kvUnfit(this.#open.compatibility, params, request.token_ids);
   }
 
+  queued(request: PreprocessedRequest): void {
+    this.#open.heartbeats.start(request, remoteParams(request) ?? {});
+  }
+
   load(load: KvLoad, signal: AbortSignal): Promise<KvLoadResult> {
+    this.#open.heartbeats.stop(load.request);
     return this.#open.reader.load(remoteParams(load.request) ?? {}, load, signal);
   }
 
   abandon(request: PreprocessedRequest): void {
+    this.#open.heartbeats.stop(request);
     const grant = remoteParams(request)?.grant;
     if (grant !== undefined) this.#open.reader.release(grant);
   }
@@ -161,6 +171,7 @@ export class NixlConnector implements KvConnector, Disposable {
 
   [Symbol.dispose](): void {
     this.stats[Symbol.dispose]();
+    this.#registered?.heartbeats[Symbol.dispose]();
     this.#registered?.agent.close();
   }
 
