@@ -58,8 +58,10 @@ export async function run({ signal, log }: { signal: AbortSignal; log: (line: st
   }
   for (const mode of MODES) {
     log(`load, ${mode}`);
-    const ours = await measured(() => ourServing(mode, startMockWorkers), loads);
-    const peer = await measuredPeer(theirs(mode), loads);
+    const startPeer = theirs(mode);
+    const measure = (ourSide: Measured): Promise<Round[][]> =>
+      startPeer === undefined ? loads([ourSide]) : measured(startPeer, (theirSide) => loads([ourSide, theirSide]));
+    const [ours = [], peer] = await measured(() => ourServing(mode, startMockWorkers), measure);
     for (const concurrency of LOAD.concurrency) {
       const [cpu, rate] = [ours.map((round) => round[concurrency].cpuMs), ours.map((round) => round[concurrency].perSecond)];
       const cpuRatio = beside(median(cpu), peer && median(peer.map((round) => round[concurrency].cpuMs)));
@@ -124,16 +126,40 @@ async function hitRate({ client }: Measured): Promise<number> {
 
 type Round = Record<(typeof LOAD.concurrency)[number], { perSecond: number; cpuMs: number }>;
 
-async function loads({ client, pid }: Measured): Promise<Round[]> {
-  const body = (index: number): Parameters<HttpClient['complete']>[0] => {
-    const words = Array.from({ length: LOAD.promptWords }, (_, at) => (at < LOAD.promptWords / 2 ? `word${(index % 8) * 100 + at}` : `w${index}x${at}`));
-    return { model: MODEL, prompt: words.join(' '), max_tokens: LOAD.maxTokens };
+/** One list of rounds for each of the frontends, which take turns. No prompt is sent twice. */
+async function loads(frontends: Measured[]): Promise<Round[][]> {
+  let sent = 0;
+  const rate = ({ client, pid }: Measured, concurrency: number, requests: number): ReturnType<typeof loadRate> => {
+    const first = sent;
+    sent += requests;
+    const body = (index: number): Parameters<HttpClient['complete']>[0] => ({ model: MODEL, prompt: promptOf(first + index), max_tokens: LOAD.maxTokens });
+    return loadRate(client, { pid, concurrency, requests, body });
   };
-  const rate = (concurrency: number, requests: number): Promise<{ perSecond: number; cpuMs: number }> => loadRate(client, { pid, concurrency, requests, body });
-  await rate(16, 2000);
-  const rounds: Round[] = [];
-  for (let round = 0; round < LOAD.rounds; round++) rounds.push({ 1: await rate(1, 400), 16: await rate(16, 1600), 64: await rate(64, 1600) });
+  for (const frontend of frontends) await rate(frontend, 16, 2000);
+  const rounds: Round[][] = frontends.map(() => []);
+  for (let round = 0; round < LOAD.rounds; round++) {
+    for (const [i, frontend] of frontends.entries()) {
+      rounds[i]!.push({ 1: await rate(frontend, 1, 400), 16: await rate(frontend, 16, 1600), 64: await rate(frontend, 64, 1600) });
+    }
+  }
   return rounds;
+}
+
+/** A hundred words: the first half one of eight beginnings, the rest drawn from a vocabulary of two thousand. */
+function promptOf(index: number): string {
+  const half = LOAD.promptWords / 2;
+  const drawn = (at: number): number => (Math.imul(index * LOAD.promptWords + at + 1, 0x9e3779b1) >>> 8) % 2000;
+  return Array.from({ length: LOAD.promptWords }, (_, at) => word(at < half ? (index % 8) * half + at : drawn(at))).join(' ');
+}
+
+/** A made-up word for a number: consonants and vowels in turn. */
+function word(number: number): string {
+  const [consonants, vowels] = ['bdfgklmnprstvz', 'aeiou'];
+  let text = '';
+  for (let rest = number + 70; rest > 0; rest = Math.floor(rest / 70)) {
+    text += consonants[rest % 14]! + vowels[Math.floor(rest / 14) % 5]!;
+  }
+  return text;
 }
 
 /** Our frontend before workers that `startWorkers` starts. */
