@@ -9,7 +9,7 @@ import { type PoolOptions, TransferPool } from './transferPool.ts';
 export interface TransferOptions {
   /** Settles by then, plus one second. Default 30,000. */
   deadlineMs?: number;
-  /** XXH3 of each chunk at the destination. Default true. */
+  /** Every chunk at its destination: XXH3 over sockets, each byte over shared memory. Default true. */
   verify?: boolean;
   /** In order of preference. Default shm, uds, tcp. */
   transports?: TransportName[];
