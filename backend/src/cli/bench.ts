@@ -42,7 +42,7 @@ export async function runBench(args: string[], signal: AbortSignal = new AbortCo
 
 /** Area modules: files of test/bench that are named after one word and export `run`; helpers have more words. */
 async function benchAreas(): Promise<string[]> {
-  const names = (await readdir(benchDir)).filter((name) => /^[a-z]+\.ts$/.test(name) && name !== 'figure.ts');
+  const names = (await readdir(benchDir)).filter((name) => /^[a-z]+\.ts$/.test(name) && !['figure.ts', 'spread.ts'].includes(name));
   return names.map((name) => name.replace(/\.ts$/, '')).toSorted();
 }
 
