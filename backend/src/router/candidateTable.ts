@@ -24,7 +24,8 @@ let slabUsed = 0;
 
 function takeRows(length: number): Uint32Array {
   if (slab.length - slabUsed < length) {
-    slab = new Uint32Array(Math.max(SLAB, length));
+    // Filled, so that its pages are there: met one by one, each would hold up a decision.
+    slab = new Uint32Array(Math.max(SLAB, length)).fill(0);
     slabUsed = 0;
   }
   slabUsed += length;
