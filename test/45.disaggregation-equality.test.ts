@@ -88,7 +88,7 @@ describe(`${count} random prompts`, { timeout: 300_000 }, () => {
     expect(failures(expected)).toEqual([]);
     expect(all.map((index) => expected.get(index)?.tokens.length)).toEqual(requests.map(({ max_tokens }) => max_tokens));
     await end({ frontend, workers });
-  });
+  }, 480_000);
   afterAll(async () => group?.close());
 
   it('get the same answers, token by token and to the last bit of their log probabilities, aggregated and disaggregated', async () => {
