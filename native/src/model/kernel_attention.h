@@ -34,7 +34,7 @@ constexpr int kManyRowsTiles = kRegisters == 32 ? 2 : 1;
 /** Tiles of values that are on their way from memory. */
 constexpr int kTilesAhead = 4;
 /** Vectors of the output that are summed side by side. */
-constexpr int outputVectors(int rows) { return rows <= kFewQueryRows ? kFewRowsTiles : rows * 2 * (32 / kRegisters) <= 24 ? 2 : 1; }
+constexpr int outputVectors(int rows) { return rows <= kFewQueryRows ? kFewRowsTiles : rows * 2 * (32 / kRegisters) <= kRegisters * 3 / 4 ? 2 : 1; }
 
 /** Scores of M rows against N consecutive tiles of keys. */
 template <int M, int N, class Keys> inline void scoreRows(const Keys (&keys)[N], const float* q, int head_dim, float* scores, size_t stride) {
