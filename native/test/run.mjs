@@ -1,5 +1,5 @@
 // Runs every plain C++ test: `node native/test/run.mjs [--sanitize]`. Exits non-zero where one fails.
-// --sanitize also runs the tests of the transfer engine under AddressSanitizer + UndefinedBehaviorSanitizer, and under ThreadSanitizer.
+// --sanitize also runs the tests of router index and transfer engine under AddressSanitizer + UndefinedBehaviorSanitizer, the latter under ThreadSanitizer too.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -68,14 +68,29 @@ async function sanitized(name, flags) {
   }
 }
 
+/** The router index is small: its test is built in one go. */
+function sanitizedIndex(flags) {
+  const folder = path.join(native, 'build', 'asan');
+  mkdirSync(folder, { recursive: true });
+  const index = path.join(native, 'src/index');
+  const sources = readdirSync(index)
+    .filter((file) => file.endsWith('.cc'))
+    .map((file) => path.join(index, file));
+  const binary = path.join(folder, 'index_test');
+  const args = ['-std=c++20', '-O1', '-g', '-fno-omit-frame-pointer', ...flags, `-I${native}/src`, ...sources, path.join(native, 'test/index_test.cc')];
+  if (run(compiler, [...args, '-o', binary], 'asan build of index_test.cc')) run(binary, [], 'asan index_test.cc');
+}
+
 const addon = await buildNative({ tests: true });
 const folder = path.dirname(addon);
 for (const file of readdirSync(path.join(native, 'test')).filter((name) => name.endsWith('_test.cc')))
   run(path.join(folder, path.basename(file, '.cc')), [], file);
+const addressAndUndefined = ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined'];
 if (process.argv.includes('--sanitize')) {
+  sanitizedIndex(addressAndUndefined);
   if (process.platform !== 'linux') console.log('skip sanitizers: the transfer engine is for Linux');
   else {
-    await sanitized('asan', ['-fsanitize=address,undefined', '-fno-sanitize-recover=undefined']);
+    await sanitized('asan', addressAndUndefined);
     await sanitized('tsan', ['-fsanitize=thread', '-Wno-tsan']);
   }
 }

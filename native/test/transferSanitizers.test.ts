@@ -3,9 +3,10 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 
-test('the transfer engine under ASan + UBSan and under TSan', { timeout: 900_000 }, async () => {
+test('router index and transfer engine under ASan + UBSan, the latter under TSan too', { timeout: 900_000 }, async () => {
   const script = path.resolve(import.meta.dirname, 'run.mjs');
   const { stdout } = await promisify(execFile)(process.execPath, [script, '--sanitize'], { maxBuffer: 64 << 20 });
   expect(stdout).toMatch(/ok {3}asan transfer_contract_test\.cc/);
+  expect(stdout).toMatch(/ok {3}asan index_test\.cc/);
   expect(stdout).toMatch(/ok {3}tsan transfer_contract_test\.cc/);
 });
