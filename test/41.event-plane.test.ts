@@ -1,49 +1,24 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../backend/src/controlplane/freePort.ts';
-import { stateLayout } from '../backend/src/controlplane/index.ts';
-import { resolveNats } from '../backend/src/controlplane/natsServer.ts';
 import { createLogger } from '../backend/src/observability/index.ts';
 import { eventPlaneContract } from '../backend/src/runtime/eventPlane/eventPlane.contract.ts';
 import { NatsEventPlane } from '../backend/src/runtime/index.ts';
+import { natsTestServer, type NatsTestServer } from './support/natsTestServer.ts';
 import { eventually, getJson, servingGroup } from './support/servingGroup.ts';
 
-let program: string;
-let port: number;
-let server: ChildProcess | undefined;
-
-async function startServer(): Promise<void> {
-  const child = spawn(program, ['-a', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });
-  server = child;
-  let log = '';
-  child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
-  await eventually(
-    async () => log,
-    (text) => text.includes('Server is ready'),
-  );
-}
-
-async function stopServer(): Promise<void> {
-  const child = server;
-  server = undefined;
-  if (child === undefined || child.exitCode !== null) return;
-  const closed = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGKILL');
-  await closed;
-}
+let server: NatsTestServer;
 
 const lines: string[] = [];
 const logger = createLogger({ target: 'test', write: (line) => lines.push(line) });
-const plane = (name: string): NatsEventPlane =>
-  new NatsEventPlane({ server: `nats://127.0.0.1:${port}`, name, subjectPrefix: 'namespace.dynamo.component.backend', logger });
+const plane = (name: string): NatsEventPlane => new NatsEventPlane({ server: server.url, name, subjectPrefix: 'namespace.dynamo.component.backend', logger });
 
 beforeAll(async () => {
-  program = await resolveNats(stateLayout(), { signal: AbortSignal.timeout(200_000), log: (line) => console.log(line) });
-  port = await freePort();
-  await startServer();
+  server = await natsTestServer();
+  await server.start();
 });
-afterAll(stopServer);
+afterAll(() => server.stop());
 
 eventPlaneContract('nats', async () => ({
   publisher: async () => plane('publisher'),
@@ -61,7 +36,7 @@ describe('the nats-box image’s nats', () => {
     });
 
   it('checks a connection, with the server named before the command, and ends as a Nagios plugin does', async () => {
-    expect(await nats('--server', `nats://127.0.0.1:${port}`, 'server', 'check', 'connection')).toEqual({
+    expect(await nats('--server', server.url, 'server', 'check', 'connection')).toEqual({
       code: 0,
       output: expect.stringMatching(/^OK Connection OK:connected to nats:\/\/127\.0\.0\.1:\d+ in [\d.]+s OK:rtt time [\d.]+s OK:round trip took [\d.]+s \| /),
     });
@@ -92,7 +67,7 @@ describe('NATS event plane', () => {
       },
       (all) => all.includes('before'),
     );
-    await stopServer();
+    await server.stop();
     await eventually(
       async () => [publisher.state.connected, subscriber.state.connected],
       (connected) => connected.every((one) => !one),
@@ -100,7 +75,7 @@ describe('NATS event plane', () => {
     expect(publisher.state.problem).toBe('the connection ended');
     expect(lines.join('')).toContain('Serving goes on; KV events are not delivered.');
     say('lost or late');
-    await startServer();
+    await server.start();
     await eventually(
       async () => [publisher.state.connected, subscriber.state.connected],
       (connected) => connected.every(Boolean),
@@ -119,11 +94,11 @@ describe('NATS event plane', () => {
   });
 
   it('waits for a server that is not there yet, and delivers what was published meanwhile', async () => {
-    await stopServer();
+    await server.stop();
     const publisher = plane('early');
     publisher.publish('kv-events', new TextEncoder().encode('early'));
     expect(publisher.state).toMatchObject({ connected: false, published: 0 });
-    await startServer();
+    await server.start();
     await eventually(
       async () => publisher.state,
       ({ connected, published }) => connected && published === 1,
@@ -140,7 +115,7 @@ describe('serving while NATS is away', () => {
   }
 
   it('answers go on, the router says that it is blind, and catches up when NATS is back', async () => {
-    const group = await servingGroup({ NATS_SERVER: `nats://127.0.0.1:${port}` });
+    const group = await servingGroup({ NATS_SERVER: server.url });
     try {
       const [worker, frontend] = [await group.startWorker(), await group.startFrontend(['--router-mode', 'kv'])];
       const state = (): Promise<State> => getJson(`${frontend.url}/router/state`);
@@ -152,7 +127,7 @@ describe('serving while NATS is away', () => {
       expect(await ask('With NATS. ')).toBe(200);
       const before = await eventually(state, ({ indexed_blocks }) => indexed_blocks > 0);
 
-      await stopServer();
+      await server.stop();
       await eventually(state, ({ kv_events }) => !kv_events.connected);
       expect(await ask('Without NATS. ')).toBe(200);
       expect(await state()).toMatchObject({ indexed_blocks: before.indexed_blocks, kv_events: { connected: false, problem: 'the connection ended' } });
@@ -160,7 +135,7 @@ describe('serving while NATS is away', () => {
       expect(worked.kv_events).toMatchObject({ connected: false });
       expect(worked.kv_events.last_event_id).toBeGreaterThan(before.workers[0]?.last_event_id ?? Infinity);
 
-      await startServer();
+      await server.start();
       const after = await eventually(state, ({ workers }) => workers[0]?.last_event_id === worked.kv_events.last_event_id);
       expect(after.indexed_blocks).toBeGreaterThan(before.indexed_blocks);
     } finally {

@@ -1,9 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { freePort } from '../backend/src/controlplane/freePort.ts';
-import { stateLayout } from '../backend/src/controlplane/index.ts';
-import { resolveNats } from '../backend/src/controlplane/natsServer.ts';
 import type { RoutingDecision } from '../backend/src/protocol/index.ts';
+import { natsTestServer, type NatsTestServer } from './support/natsTestServer.ts';
 import { eventually, getJson, servingGroup, type ServingGroup, type ServingProcess } from './support/servingGroup.ts';
 
 // What breaks a router in the field, and that it finds its way again: each shown by the decisions it made.
@@ -124,38 +121,15 @@ describe('on ZeroMQ', () => {
 });
 
 describe('on NATS', () => {
-  let program: string;
-  let port: number;
-  let server: ChildProcess | undefined;
-
-  async function startServer(): Promise<void> {
-    const child = spawn(program, ['-a', '127.0.0.1', '-p', String(port)], { stdio: ['ignore', 'ignore', 'pipe'] });
-    server = child;
-    let log = '';
-    child.stderr.on('data', (chunk: Buffer) => (log += chunk.toString('utf8')));
-    await eventually(
-      async () => log,
-      (text) => text.includes('Server is ready'),
-    );
-  }
-
-  async function stopServer(): Promise<void> {
-    const child = server;
-    server = undefined;
-    if (child === undefined || child.exitCode !== null) return;
-    const closed = new Promise((resolve) => child.once('close', resolve));
-    child.kill('SIGKILL');
-    await closed;
-  }
+  let server: NatsTestServer;
 
   beforeAll(async () => {
-    program = await resolveNats(stateLayout(), { signal: AbortSignal.timeout(200_000), log: (line) => console.log(line) });
-    port = await freePort();
+    server = await natsTestServer();
   });
-  afterAll(stopServer);
+  afterAll(() => server.stop());
   beforeEach(async () => {
-    if (server === undefined) await startServer();
-    group = await servingGroup({ NATS_SERVER: `nats://127.0.0.1:${port}` });
+    if (!server.running) await server.start();
+    group = await servingGroup({ NATS_SERVER: server.url });
   });
 
   it('without its event plane the router is blind to what is new, and sees it when the plane is back', async () => {
@@ -167,7 +141,7 @@ describe('on NATS', () => {
     const known = await routed(frontend, 'known', passage('told in time'));
     await indexed(frontend, known);
 
-    await stopServer();
+    await server.stop();
     await eventually(
       () => stateOf(frontend),
       ({ kv_events }) => !kv_events.connected,
@@ -178,7 +152,7 @@ describe('on NATS', () => {
     // What was known before still holds.
     expect((await routed(frontend, 'still-known', passage('told in time'))).chosen).toMatchObject({ worker_id: known.chosen.worker_id });
 
-    await startServer();
+    await server.start();
     const holders = new Set([unheard.chosen.worker_id, blind.chosen.worker_id]);
     await eventually(
       async () => {

@@ -75,36 +75,20 @@ test('a forgotten model is freed by the garbage collector', async () => {
   expect(await run(script)).toBe('freed');
 });
 
-test('a worker thread can load and leave, also in the middle of a step', async () => {
-  const worker = `
-    import { parentPort, workerData } from 'node:worker_threads';
-    const { nativeAddon } = await import(workerData.native);
-    const model = await nativeAddon().loadModel(workerData.options);
-    model.attachPool(nativeAddon().allocatePages(model.info.blockBytes * 512));
-    const step = model.step([{ tokens: new Int32Array(4096).fill(3), start: 0, blocks: Int32Array.from({ length: 512 }, (_, i) => i), logits: true }]);
-    parentPort.postMessage('started');
-    await step;
-    parentPort.postMessage('done');`;
-  const script = `
-    const options = { spec: { ...description.spec, maxPosition: 8192 }, files: description.files, tensors: description.tensors, blockTokens: 16, threads: 1 };
-    const workerData = { native: ${JSON.stringify(path.resolve(engineFolder, '../../../native/lib/native.ts'))}, options };
-    for (const last of ['started', 'done']) {
-      const worker = new Worker(${JSON.stringify(worker)}, { eval: true, workerData });
-      await new Promise((resolve) => worker.on('message', (message) => message === last && resolve()));
-      await worker.terminate();
-    }
-    console.log('ended');`;
-  expect(await run(script)).toBe('ended');
-});
-
-test('a worker thread that computes in a pool of the transfer engine can leave in the middle of a step', async () => {
-  const worker = `
-    import { parentPort, workerData } from 'node:worker_threads';
-    const { nativeAddon } = await import(workerData.native);
-    const model = await nativeAddon().loadModel(workerData.options);
+const transferPool = `
     const agent = new (nativeAddon().TransferAgent)({ name: 'a', fingerprint: 'f', token: 't', listen: ['tcp:127.0.0.1:0'], faults: [] }, () => {});
     const { buffer } = agent.createPool({ bytes: model.info.blockBytes * 512, blockBytes: model.info.blockBytes, prefault: false });
-    model.attachPool(buffer);
+    model.attachPool(buffer);`;
+
+test.each([
+  ['can load and leave, also in the middle of a step', 'model.attachPool(nativeAddon().allocatePages(model.info.blockBytes * 512));', ['started', 'done']],
+  ['that computes in a pool of the transfer engine can leave in the middle of a step', transferPool, ['started', 'started', 'done']],
+])('a worker thread %s', async (_name, attachPool, ends) => {
+  const worker = `
+    import { parentPort, workerData } from 'node:worker_threads';
+    const { nativeAddon } = await import(workerData.native);
+    const model = await nativeAddon().loadModel(workerData.options);
+    ${attachPool}
     const step = model.step([{ tokens: new Int32Array(4096).fill(3), start: 0, blocks: Int32Array.from({ length: 512 }, (_, i) => i), logits: true }]);
     parentPort.postMessage('started');
     await step;
@@ -112,7 +96,7 @@ test('a worker thread that computes in a pool of the transfer engine can leave i
   const script = `
     const options = { spec: { ...description.spec, maxPosition: 8192 }, files: description.files, tensors: description.tensors, blockTokens: 16, threads: 1 };
     const workerData = { native: ${JSON.stringify(path.resolve(engineFolder, '../../../native/lib/native.ts'))}, options };
-    for (const last of ['started', 'started', 'done']) {
+    for (const last of ${JSON.stringify(ends)}) {
       const worker = new Worker(${JSON.stringify(worker)}, { eval: true, workerData });
       await new Promise((resolve) => worker.on('message', (message) => message === last && resolve()));
       await worker.terminate();

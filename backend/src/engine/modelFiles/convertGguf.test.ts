@@ -1,15 +1,15 @@
-import { nativeAddon } from '@dynamo-labs/native';
 import fc from 'fast-check';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { writeGguf, writeTinyGguf } from '../testing/ggufWriter.ts';
+import { logitsOf } from '../testing/logitsOf.ts';
 import { someTokens, temporaryTinyModel } from '../testing/tinyModels.ts';
 import { convertGguf } from './convertGguf.ts';
 import { dequantise } from './ggufDequantise.ts';
 import type { GgufType } from './ggufTypes.ts';
-import { describeModel, ModelFileError, type ModelDescription } from './index.ts';
+import { describeModel, ModelFileError } from './index.ts';
 import { ropeFrequencies } from './ropeFrequencies.ts';
 import { readSafetensors } from './safetensorsFile.ts';
 
@@ -26,20 +26,6 @@ test.each(Object.keys(recorded))('%s blocks stand for the numbers of the referen
   const expected = new Float32Array(new Uint8Array(Buffer.from(values, 'base64')).buffer);
   expect(dequantise(type as GgufType, Buffer.from(blocks, 'base64'))).toEqual(expected);
 });
-
-async function logitsOf(description: ModelDescription, tokens: number[]): Promise<Float32Array> {
-  const model = await nativeAddon().loadModel({
-    spec: { ...description.spec, maxPosition: 64 },
-    files: description.files,
-    tensors: description.tensors,
-    blockTokens: 16,
-    threads: 1,
-  });
-  model.attachPool(nativeAddon().allocatePages(model.info.blockBytes * 4));
-  const [result] = await model.step([{ tokens: Int32Array.from(tokens), start: 0, blocks: Int32Array.of(2, 0, 3, 1), logits: true }]);
-  await model.dispose();
-  return result!.logits!;
-}
 
 describe('a converted file', () => {
   test.each(['Q8_0', 'Q4_1'] as const)('%s as F32: the logits of the numbers it stood for, to the bit', async (type) => {

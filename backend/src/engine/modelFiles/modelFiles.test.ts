@@ -1,13 +1,13 @@
 import fc from 'fast-check';
-import { nativeAddon } from '@dynamo-labs/native';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { referenceLogits } from '../testing/referenceForward.ts';
 import { writeGguf, writeTinyGguf, type WrittenType } from '../testing/ggufWriter.ts';
+import { logitsOf } from '../testing/logitsOf.ts';
 import { someTokens, temporaryTinyModel } from '../testing/tinyModels.ts';
-import { describeModel, ModelFileError, modelFingerprint, readGguf, type ModelDescription } from './index.ts';
+import { describeModel, ModelFileError, modelFingerprint, readGguf } from './index.ts';
 import { ropeFrequencies } from './ropeFrequencies.ts';
 
 const llama = temporaryTinyModel({ architecture: 'llama' });
@@ -28,20 +28,6 @@ function failure(work: () => unknown): Pick<ModelFileError, 'code' | 'field'> & 
     return { code, field, message };
   }
   throw new Error('expected a failure');
-}
-
-async function logitsOf(description: ModelDescription, tokens: number[]): Promise<Float32Array> {
-  const model = await nativeAddon().loadModel({
-    spec: { ...description.spec, maxPosition: 64 },
-    files: description.files,
-    tensors: description.tensors,
-    blockTokens: 16,
-    threads: 1,
-  });
-  model.attachPool(nativeAddon().allocatePages(model.info.blockBytes * 4));
-  const [result] = await model.step([{ tokens: Int32Array.from(tokens), start: 0, blocks: Int32Array.of(2, 0, 3, 1), logits: true }]);
-  await model.dispose();
-  return result!.logits!;
 }
 
 describe('GGUF', () => {
