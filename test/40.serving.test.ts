@@ -3,46 +3,7 @@ import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RoutingDecision } from '../backend/src/protocol/index.ts';
 import { eventually, getJson, servingGroup, type ServingGroup, type ServingProcess } from './support/servingGroup.ts';
-
-const model = 'Qwen/Qwen2.5-1.5B-Instruct';
-
-interface RouterState {
-  mode: string;
-  indexed_blocks: number;
-  events: Record<string, number>;
-  models: string[];
-  workers: { worker_id: string; indexed_blocks: number; active_requests: number; last_event_id: number | null }[];
-}
-interface EngineState {
-  instance_id: string;
-  engine: { running: number; waiting: number; cachedBlocks: number; computedTokens: number };
-  requests: { total: number; running: number; cancelled: number };
-  kv_events: { last_event_id: number; connected: boolean };
-}
-
-/** A prompt of several hundred tokens that begins differently for each topic. */
-const messages = (topic: string, question = 'What is it?'): OpenAI.ChatCompletionMessageParam[] => [
-  { role: 'system', content: `You explain ${topic}. ${`Answer about ${topic} in short and friendly words. `.repeat(8)}` },
-  { role: 'user', content: question },
-];
-
-async function ready(frontend: ServingProcess, workers: number): Promise<void> {
-  await eventually(
-    () => getJson<RouterState>(`${frontend.url}/router/state`),
-    (state) => state.workers.length === workers,
-  );
-}
-
-/** An error as the openai client throws it. */
-async function failure(promise: Promise<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> {
-  try {
-    await promise;
-  } catch (error) {
-    if (error instanceof OpenAI.APIError) return error;
-    throw error;
-  }
-  throw new Error('the request was answered');
-}
+import { failure, messages, model, ready, type EngineState, type RouterState } from './support/servingStates.ts';
 
 describe('serving: two workers behind a KV-aware frontend', () => {
   let group: ServingGroup;
@@ -56,7 +17,7 @@ describe('serving: two workers behind a KV-aware frontend', () => {
   beforeAll(async () => {
     group = await servingGroup();
     workers = await Promise.all([group.startWorker(), group.startWorker()]);
-    frontend = await group.startFrontend(['--router-mode', 'kv'], { DYN_HTTP_BODY_LIMIT_MB: '1' });
+    frontend = await group.startFrontend(['--router-mode', 'kv']);
     await ready(frontend, 2);
     client = new OpenAI({ baseURL: `${frontend.url}/v1`, apiKey: 'none', maxRetries: 0 });
   });
@@ -212,61 +173,6 @@ describe('serving: two workers behind a KV-aware frontend', () => {
     );
   });
 
-  describe('wrong input', () => {
-    const post = async (path: string, body: string): Promise<{ status: number; error: { message: string; param: string; code: string } }> => {
-      const response = await fetch(`${frontend.url}${path}`, { method: 'POST', body, headers: { 'content-type': 'application/json' } });
-      return { status: response.status, ...((await response.json()) as { error: { message: string; param: string; code: string } }) };
-    };
-
-    it('an unknown model is 404', async () => {
-      expect(await failure(client.chat.completions.create({ model: 'nobody/none', messages: messages('x') }))).toMatchObject({
-        status: 404,
-        code: 'model_not_found',
-        param: 'model',
-      });
-    });
-
-    it.each<[string, Record<string, unknown>, string]>([
-      ['temperature', { temperature: 9 }, 'temperature'],
-      ['a misspelt field', { max_token: 1 }, 'max_token'],
-      ['two answers', { n: 2 }, 'n'],
-      ['no messages', { messages: [] }, 'messages'],
-    ])('%s is 400 and named', async (_, extra, param) => {
-      const error = await failure(
-        client.chat.completions.create({ model, messages: messages('x'), ...extra } as OpenAI.ChatCompletionCreateParamsNonStreaming),
-      );
-      expect(error).toMatchObject({ status: 400, param, type: 'invalid_request_error' });
-    });
-
-    it('a prompt over the limit is refused with both numbers, and so is an answer that does not fit', async () => {
-      const long = await post('/v1/completions', JSON.stringify({ model, prompt: Array.from({ length: 9_000 }, () => 5) }));
-      expect(long).toMatchObject({ status: 400, error: { param: 'prompt', code: 'context_length_exceeded' } });
-      expect(long.error.message).toMatch(/8192 tokens.*9000 tokens/);
-      const text = await post('/v1/chat/completions', JSON.stringify({ model, messages: [{ role: 'user', content: 'long text '.repeat(6_000) }] }));
-      expect(text).toMatchObject({ status: 400, error: { param: 'messages', code: 'context_length_exceeded' } });
-      expect(text.error.message).toMatch(/8192 tokens.*resulted in \d{5} tokens/);
-      const hopeless = await post('/v1/completions', JSON.stringify({ model, prompt: 'x'.repeat(900_000) }));
-      expect(hopeless).toMatchObject({
-        status: 400,
-        error: { param: 'prompt', code: 'context_length_exceeded', message: expect.stringContaining('at least') },
-      });
-      const answer = await post('/v1/completions', JSON.stringify({ model, prompt: 'x', max_tokens: 9_000 }));
-      expect(answer).toMatchObject({ status: 400, error: { param: 'max_tokens' } });
-    });
-
-    it('what is not JSON is 400, what is too large 413, what is not served 404 and 405', async () => {
-      expect(await post('/v1/chat/completions', '{')).toMatchObject({ status: 400, error: { code: 'invalid_json' } });
-      expect(await post('/v1/chat/completions', '"text"')).toMatchObject({ status: 400, error: { param: 'body' } });
-      expect(await post('/v1/chat/completions', JSON.stringify({ model, x: 'y'.repeat(2 << 20) }))).toMatchObject({
-        status: 413,
-        error: { code: 'body_too_large' },
-      });
-      expect(await post('/v1/nothing', '{}')).toMatchObject({ status: 404, error: { code: 'unknown_url' } });
-      expect((await fetch(`${frontend.url}/v1/chat/completions`)).status).toBe(405);
-      expect((await fetch(`${frontend.url}/router/decisions/none`)).status).toBe(404);
-    });
-  });
-
   it('counts under Dynamo’s names', async () => {
     const text = await (await fetch(`${frontend.url}/metrics`)).text();
     for (const name of [
@@ -327,74 +233,5 @@ describe('serving: two workers behind a KV-aware frontend', () => {
       () => getJson<RouterState>(`${frontend.url}/router/state`),
       ({ indexed_blocks }) => indexed_blocks === 0,
     );
-  });
-});
-
-describe('serving: workers that go', () => {
-  let group: ServingGroup;
-  beforeAll(async () => {
-    group = await servingGroup();
-  });
-  afterAll(async () => group?.close());
-
-  it('a worker that is killed is passed over at once and forgotten when its lease ends', async () => {
-    const [victim, survivor] = await Promise.all([group.startWorker(), group.startWorker()]);
-    const frontend = await group.startFrontend(['--router-mode', 'round-robin']);
-    await ready(frontend, 2);
-    const client = new OpenAI({ baseURL: `${frontend.url}/v1`, apiKey: 'none', maxRetries: 0 });
-    victim?.kill('SIGKILL');
-    await victim?.exited;
-    const survivorId = (await getJson<EngineState>(`${survivor?.url}/engine/state`)).instance_id;
-    for (let i = 0; i < 4; i++) {
-      const { response } = await client.completions.create({ model, prompt: `Request ${i}`, max_tokens: 3 }).withResponse();
-      const made = await getJson<RoutingDecision>(`${frontend.url}/router/decisions/${response.headers.get('x-request-id')}`);
-      expect(made.chosen.worker_id).toBe(survivorId);
-    }
-    expect(frontend.log()).toContain('trying another worker: request plane (tcp)');
-    await eventually(
-      () => getJson<RouterState>(`${frontend.url}/router/state`),
-      ({ workers }) => workers.length === 1,
-    );
-    survivor?.kill('SIGKILL');
-    await survivor?.exited;
-    expect(await failure(client.completions.create({ model, prompt: 'x', max_tokens: 1 }))).toMatchObject({ status: 503 });
-    await eventually(
-      () => getJson<RouterState>(`${frontend.url}/router/state`),
-      ({ workers }) => workers.length === 0,
-    );
-    expect(await failure(client.completions.create({ model, prompt: 'x', max_tokens: 1 }))).toMatchObject({ status: 503, code: 'no_workers' });
-    expect((await client.models.list()).data).toEqual([]);
-  });
-
-  it('a worker that is asked to stop finishes what it has and leaves', async () => {
-    const worker = await group.startWorker();
-    const frontend = await group.startFrontend();
-    await ready(frontend, 1);
-    const client = new OpenAI({ baseURL: `${frontend.url}/v1`, apiKey: 'none', maxRetries: 0 });
-    const stream = await client.completions.create({ model, prompt: 'Go on', max_tokens: 400, stream: true, ...({ ignore_eos: true } as object) });
-    const iterator = stream[Symbol.asyncIterator]();
-    await iterator.next();
-    worker.kill('SIGTERM');
-    let finish: string | null | undefined;
-    for (let item = await iterator.next(); item.done !== true; item = await iterator.next()) finish = item.value.choices[0]?.finish_reason ?? finish;
-    expect(finish).toBe('length');
-    expect(await worker.exited).toBe(0);
-    expect(worker.log()).toContain('Worker stopped');
-  });
-
-  it('the image’s python3 knows its two modules, says its version, and refuses as argparse does', async () => {
-    const unknown = await group.python(['-m', 'dynamo.vllm', '--model', 'x', '--frobnicate']);
-    expect(unknown).toMatchObject({ code: 2 });
-    expect(unknown.output).toContain('error: unrecognized arguments: --frobnicate');
-    expect(await group.python(['-m', 'dynamo.frontend', '--version'], { DYNAMO_LABS_RUNTIME_VERSION: '0.8.0' })).toEqual({
-      code: 0,
-      output: 'Dynamo Frontend 0.8.0\n',
-    });
-    const other = await group.python(['-m', 'dynamo.sglang']);
-    expect(other.code).toBe(1);
-    expect(other.output).toContain('No module named dynamo.sglang');
-    const missing = await group.python(['-m', 'dynamo.vllm', '--model', '/nowhere'], { DYN_SYSTEM_PORT: '-1' });
-    expect(missing.code).toBe(1);
-    expect(missing.output).toContain('there is no such folder');
   });
 });
