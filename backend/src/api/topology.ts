@@ -40,8 +40,8 @@ async function graphView(cluster: ClusterView, graph: K8sObject, problems: strin
     }),
   );
   const frontends = pods.filter((pod) => pod.metadata?.labels?.['nvidia.com/dynamo-component-type'] === 'frontend' && isReady(pod));
-  const edges = await Promise.all(frontends.map((pod) => edgesFrom(client, pod, note)));
   const disaggregated = components.some(({ role }) => role === 'prefill');
+  const edges = await Promise.all(frontends.map((pod) => edgesFrom(client, pod, disaggregated, note)));
   const records = disaggregated
     ? await Promise.all(frontends.map((pod) => client.requestRecords(pod.metadata?.name ?? '').catch(note(pod.metadata?.name ?? ''))))
     : [];
@@ -85,10 +85,10 @@ async function podView(client: GraphClient, pod: K8sObject, isFrontend: boolean,
   };
 }
 
-async function edgesFrom(client: GraphClient, frontend: K8sObject, note: Note): Promise<GraphView['edges']> {
+async function edgesFrom(client: GraphClient, frontend: K8sObject, disaggregated: boolean, note: Note): Promise<GraphView['edges']> {
   const from = frontend.metadata?.name ?? '';
   const decisions = await client.decisions(from).catch(note(from));
-  const prefill = decisions === undefined ? [] : await client.decisions(from, { pool: 'prefill' }).catch(note(from));
+  const prefill = decisions === undefined || !disaggregated ? [] : await client.decisions(from, { pool: 'prefill' }).catch(note(from));
   const byPod = Map.groupBy([...(decisions ?? []), ...(prefill ?? [])], (decision: RoutingDecision) => decision.chosen.pod ?? decision.chosen.worker_id);
   return [...byPod].map(([to, routed]) => ({
     from,
