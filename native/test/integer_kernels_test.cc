@@ -8,7 +8,7 @@
 #include "check.h"
 #include "model/arena.h"
 #include "model/kernels.h"
-#include "model/model_error.h"
+#include "runnable_kernels.h"
 #include "util/half.h"
 
 using namespace dynamo_labs;
@@ -85,18 +85,6 @@ float definition(const Weights& w, int output, const float* x) {
     if (w.type == DType::Q4_1) sum = std::fmaf(w.minima[of], group.scaled_sum, sum);
   }
   return sum;
-}
-
-std::vector<const Kernels*> runnable() {
-  std::vector<const Kernels*> all;
-  for (const char* name : {"portable", "avx2", "avx512"}) {
-    try {
-      all.push_back(&selectKernels(name));
-    } catch (const ModelError&) {
-      std::printf("this machine cannot run the %s kernels: not compared\n", name);
-    }
-  }
-  return all;
 }
 
 std::vector<float> product(const Kernels& kernels, const PackedMatrix& weights, const std::vector<float>& x, int first_row, int rows) {

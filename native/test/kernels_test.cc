@@ -9,7 +9,7 @@
 
 #include "check.h"
 #include "model/arena.h"
-#include "model/model_error.h"
+#include "runnable_kernels.h"
 #include "util/aligned_buffer.h"
 #include "util/half.h"
 
@@ -59,18 +59,6 @@ std::vector<uint8_t> randomTensor(DType type, int rows, int cols) {
     break;
   }
   return bytes;
-}
-
-std::vector<const Kernels*> runnable() {
-  std::vector<const Kernels*> all;
-  for (const char* name : {"portable", "avx2", "avx512"}) {
-    try {
-      all.push_back(&selectKernels(name));
-    } catch (const ModelError&) {
-      std::printf("this machine cannot run the %s kernels: not compared\n", name);
-    }
-  }
-  return all;
 }
 
 void matmulIsTheChain(DType type) {
