@@ -12,7 +12,7 @@ export interface RoutingDecision {
   /** Full blocks of the prompt. */
   request_blocks: number;
   /** Sequence hash of the last full block, decimal: it commits to every token before it, so equal hashes mean equal prompts up to there. */
-  prefix_hash?: string;
+  prefix_hash?: string | undefined;
   formula: 'dynamo-0.8' | 'linear' | 'none';
   weights: RouterWeights;
   candidates: CandidateScore[];

@@ -1,3 +1,4 @@
+import type { TierOverlap } from './kvIndexer.ts';
 import type { BlockHashes } from './routerKernels.ts';
 import type { PrefixIndex } from './prefixIndex.ts';
 
@@ -55,6 +56,17 @@ export class ApproximateIndex {
   findMatches(sequence: BigUint64Array, overlaps: Uint32Array, now: number): void {
     this.expire(now);
     this.#index.findMatches(sequence, overlaps);
+  }
+
+  /** What events told, or the guess where that is more. Changes `known`. */
+  withPredictions(known: TierOverlap, sequence: BigUint64Array, now: number): TierOverlap {
+    const predicted = new Uint32Array(known.device.length);
+    this.findMatches(sequence, predicted, now);
+    for (const [slot, blocks] of predicted.entries()) {
+      if (blocks > known.device[slot]!) known.device[slot] = blocks;
+      else predicted[slot] = 0;
+    }
+    return { ...known, predicted };
   }
 
   removeSlot(slot: number): void {

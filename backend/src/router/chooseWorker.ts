@@ -1,6 +1,6 @@
 import type { RouterMode } from '../protocol/index.ts';
 import type { SeededRandom } from './seededRandom.ts';
-import { minimumCost, selectByCost, type Selection } from './selection.ts';
+import { minimumCost, selectByCost, type Selection, tiedWith } from './selection.ts';
 
 /** Everything a mode may look at, by candidate index. `turn` counts routed requests: round-robin's only state. */
 export interface Choice {
@@ -16,7 +16,11 @@ const byTurn: Chooser = ({ candidates, turn }) => only(turn % candidates.costs.l
 
 const drawn: Chooser = ({ candidates, random }) => only(random.below(candidates.costs.length));
 
-const leastLoaded: Chooser = ({ candidates, random }) => minimumCost(candidates.activeRequests(), random);
+const leastLoaded: Chooser = ({ candidates, random }) => {
+  const activeRequests = candidates.activeRequests();
+  const index = minimumCost(activeRequests, random);
+  return { index, tied: tiedWith(activeRequests, index) };
+};
 
 /** Two different candidates drawn at random; the one with fewer running requests. */
 const powerOfTwo: Chooser = ({ candidates, random }) => {
@@ -25,8 +29,10 @@ const powerOfTwo: Chooser = ({ candidates, random }) => {
   if (count === 1) return only(0);
   const first = random.below(count);
   const second = (first + 1 + random.below(count - 1)) % count;
-  const fewer = minimumCost([activeRequests[first]!, activeRequests[second]!], random);
-  return { index: fewer.index === 0 ? first : second, tied: fewer.tied.map((index) => (index === 0 ? first : second)) };
+  const drawn = [first, second];
+  const requests = [activeRequests[first]!, activeRequests[second]!];
+  const fewer = minimumCost(requests, random);
+  return { index: drawn[fewer]!, tied: tiedWith(requests, fewer).map((index) => drawn[index]!) };
 };
 
 const byCost: Chooser = ({ candidates, temperature, random }) => selectByCost(candidates.costs, temperature, random);

@@ -31,25 +31,55 @@ export interface Cost {
   factors: Record<string, number>;
 }
 
+/** What a formula is applied to, by index. */
+export interface Candidates {
+  readonly length: number;
+  /** Fills `target` and returns it. */
+  inputs(index: number, target: CostInputs): CostInputs;
+}
+
 export interface CostFormula {
-  /** The number that decides: called for every worker of every request. */
   cost(inputs: CostInputs, context: CostContext): number;
+  /** The numbers that decide: worked out for every worker of every request, so this makes no objects. */
+  costs(candidates: Candidates, context: CostContext, costs: Float64Array): void;
   /** The same number with all that went into it. */
   explain(inputs: CostInputs, context: CostContext): Cost;
 }
 
+/** The candidate under way. */
+const inputsInUse = emptyInputs();
+
+export function emptyInputs(): CostInputs {
+  return {
+    deviceOverlapBlocks: 0,
+    hostOverlapBlocks: 0,
+    diskOverlapBlocks: 0,
+    additionalDecodeBlocks: 0,
+    activePrefillTokens: 0,
+    activeDecodeBlocks: 0,
+    activeRequests: 0,
+  };
+}
+
 /** docs/router/kv_cache_routing.md of 0.8: lower `overlap_score_weight * prefill_blocks + decode_blocks` wins. */
 const dynamo08: CostFormula = {
-  cost: (inputs, context) => context.weights.overlap_score_weight * potentialPrefillBlocks(inputs, context) + decodeBlocks(inputs),
+  cost: dynamo08Cost,
+  costs(candidates, context, costs) {
+    for (let i = 0; i < candidates.length; i++) costs[i] = dynamo08Cost(candidates.inputs(i, inputsInUse), context);
+  },
   explain(inputs, context) {
     const prefillCost = context.weights.overlap_score_weight * potentialPrefillBlocks(inputs, context);
     return {
-      cost: dynamo08.cost(inputs, context),
+      cost: dynamo08Cost(inputs, context),
       terms: { prefill_cost_blocks: prefillCost, decode_cost_blocks: decodeBlocks(inputs) },
       factors: { potential_prefill_blocks: potentialPrefillBlocks(inputs, context) },
     };
   },
 };
+
+function dynamo08Cost(inputs: CostInputs, context: CostContext): number {
+  return context.weights.overlap_score_weight * potentialPrefillBlocks(inputs, context) + decodeBlocks(inputs);
+}
 
 function potentialPrefillBlocks(inputs: CostInputs, { islTokens, blockSize }: CostContext): number {
   const uncachedTokens = Math.max(islTokens - inputs.deviceOverlapBlocks * blockSize, 0);
@@ -58,13 +88,9 @@ function potentialPrefillBlocks(inputs: CostInputs, { islTokens, blockSize }: Co
 
 /** lib/kv-router/src/scheduling/selector (1.6): backlog plus prompt, less credit for what is cached, plus decode load. */
 const linear: CostFormula = {
-  cost(inputs, context) {
-    const { prefill_load_scale, decode_active_request_weight } = context.weights;
-    const adjusted = Math.max(
-      rawPrefillBlocks(inputs, context) - (deviceCredit(inputs, context) + hostCredit(inputs, context) + diskCredit(inputs, context)),
-      0,
-    );
-    return prefill_load_scale * adjusted + decodeBlocks(inputs) + decode_active_request_weight * inputs.activeRequests;
+  cost: linearCost,
+  costs(candidates, context, costs) {
+    for (let i = 0; i < candidates.length; i++) costs[i] = linearCost(candidates.inputs(i, inputsInUse), context);
   },
   explain(inputs, context) {
     const { prefill_load_scale, decode_active_request_weight } = context.weights;
@@ -72,7 +98,7 @@ const linear: CostFormula = {
     const [device, host, disk] = [deviceCredit(inputs, context), hostCredit(inputs, context), diskCredit(inputs, context)];
     const adjusted = Math.max(raw - (device + host + disk), 0);
     return {
-      cost: linear.cost(inputs, context),
+      cost: linearCost(inputs, context),
       terms: {
         prefill_cost_blocks: prefill_load_scale * adjusted,
         decode_cost_blocks: decodeBlocks(inputs),
@@ -89,6 +115,13 @@ const linear: CostFormula = {
     };
   },
 };
+
+function linearCost(inputs: CostInputs, context: CostContext): number {
+  const { prefill_load_scale, decode_active_request_weight } = context.weights;
+  const credit = deviceCredit(inputs, context) + hostCredit(inputs, context) + diskCredit(inputs, context);
+  const adjusted = Math.max(rawPrefillBlocks(inputs, context) - credit, 0);
+  return prefill_load_scale * adjusted + decodeBlocks(inputs) + decode_active_request_weight * inputs.activeRequests;
+}
 
 /** More cached than asked for happens only with stale state; Dynamo then counts the cached tokens. */
 function rawPrefillBlocks(inputs: CostInputs, { islTokens, blockSize }: CostContext): number {

@@ -1,4 +1,5 @@
 import type { RoutingDecision } from '../protocol/index.ts';
+import type { RecordedDecision } from './recordedDecision.ts';
 
 export type DecisionListener = (decision: RoutingDecision) => void;
 
@@ -6,9 +7,9 @@ export type DecisionListener = (decision: RoutingDecision) => void;
 export class DecisionStore {
   readonly #limit: number;
   /** A ring once it is full: `#next` is then the oldest. */
-  readonly #ring: RoutingDecision[] = [];
+  readonly #ring: RecordedDecision[] = [];
   #next = 0;
-  readonly #byRequest = new Map<string, RoutingDecision>();
+  readonly #byRequest = new Map<string, RecordedDecision>();
   readonly #listeners = new Set<DecisionListener>();
 
   constructor(limit = 1000) {
@@ -19,9 +20,12 @@ export class DecisionStore {
     return this.#ring.length;
   }
 
-  add(decision: RoutingDecision): void {
+  add(decision: RecordedDecision): void {
     const oldest = this.#ring[this.#next];
-    if (oldest && this.#byRequest.get(oldest.request_id) === oldest) this.#byRequest.delete(oldest.request_id);
+    if (oldest) {
+      if (this.#byRequest.get(oldest.request_id) === oldest) this.#byRequest.delete(oldest.request_id);
+      oldest.release();
+    }
     this.#ring[this.#next] = decision;
     this.#next = (this.#next + 1) % this.#limit;
     this.#byRequest.set(decision.request_id, decision);
@@ -30,7 +34,9 @@ export class DecisionStore {
 
   /** The latest decision of a request id. */
   get(requestId: string): RoutingDecision | undefined {
-    return this.#byRequest.get(requestId);
+    const decision = this.#byRequest.get(requestId);
+    decision?.keep();
+    return decision;
   }
 
   /** Records how a request ended, and tells subscribers. False when the decision is no longer kept. */
@@ -44,9 +50,11 @@ export class DecisionStore {
 
   /** Oldest first; the last `limit` of those with `sequence > since`. */
   list({ limit = 100, since = -1 }: { limit?: number; since?: number } = {}): RoutingDecision[] {
-    const oldestFirst = [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
-    const decisions = (this.#ring.length < this.#limit ? this.#ring : oldestFirst).filter(({ sequence }) => sequence > since);
-    return limit > 0 ? decisions.slice(-limit) : [];
+    if (limit <= 0) return [];
+    const oldestFirst = this.#ring.length < this.#limit ? this.#ring : [...this.#ring.slice(this.#next), ...this.#ring.slice(0, this.#next)];
+    const decisions = oldestFirst.filter(({ sequence }) => sequence > since).slice(-limit);
+    for (const decision of decisions) decision.keep();
+    return decisions;
   }
 
   /** Called once when a decision is made and again when its outcome is known. A listener that throws is dropped, routing goes on. */
@@ -55,7 +63,9 @@ export class DecisionStore {
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
-  #notify(decision: RoutingDecision): void {
+  #notify(decision: RecordedDecision): void {
+    if (this.#listeners.size === 0) return;
+    decision.keep();
     for (const listener of this.#listeners) {
       try {
         listener(decision);

@@ -32,7 +32,7 @@ export function eligibleWorkers({ pin, allowedWorkers }: WorkerConstraints, { mo
     }
   }
   if (slots.length === 0) throw new RouterError('NO_WORKERS', 'No worker is ready for this model');
-  if (Object.keys(busy).length === 0) return slots;
+  if (busy.activeDecodeBlocks === undefined && busy.activePrefillTokens === undefined && busy.activePrefillTokensFrac === undefined) return slots;
   const gates = new Set<BusyGate>();
   const free = slots.filter(({ slot, workerId }) => {
     const gate = busyGate(active.loadOf(slot), workers.get(workerId)!, busy);

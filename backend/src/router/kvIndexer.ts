@@ -60,6 +60,10 @@ export interface TierOverlap {
 
 const none = (): number => 0;
 
+function deviceOnly(device: Uint32Array): TierOverlap {
+  return { device, host: none, disk: none, lowerTiers: false };
+}
+
 /** The hashes of the event under way; no index keeps an array. */
 const columnsInUse = new HashColumns();
 
@@ -82,6 +86,7 @@ export class KvIndexer {
   readonly #early = new Map<bigint, RouterEvent[]>();
   readonly #counts: Record<EventType, Partial<Record<ApplyStatus, number>>> = { stored: {}, removed: {}, cleared: {}, unknown: {} };
   #overlaps = new Uint32Array(0);
+  #deviceOnly: TierOverlap = deviceOnly(this.#overlaps);
 
   constructor({ workers, createIndex }: { workers: WorkerTable; createIndex: () => PrefixIndex }) {
     this.#workers = workers;
@@ -155,10 +160,11 @@ export class KvIndexer {
     for (const event of held) this.apply(event, now);
   }
 
+  /** What it returns is valid until the next call. */
   findMatches(sequence: ArrayLike<bigint>): TierOverlap {
     const device = this.#overlapBuffer();
     this.#tier('device').findMatches(sequence, device);
-    if (this.#tiers.size === 1) return { device, host: none, disk: none, lowerTiers: false };
+    if (this.#tiers.size === 1) return device === this.#deviceOnly.device ? this.#deviceOnly : (this.#deviceOnly = deviceOnly(device));
     const host = (slot: number): number => this.#tiers.get('host')?.matchFrom(slot, sequence, device[slot]!) ?? 0;
     const disk = (slot: number): number => this.#tiers.get('disk')?.matchFrom(slot, sequence, device[slot]! + host(slot)) ?? 0;
     return { device, host, disk, lowerTiers: true };

@@ -8,11 +8,12 @@ import { CHOOSERS } from './chooseWorker.ts';
 import { COST_FORMULAS, type CostFormulaName, effectiveCachedTokens } from './costFormula.ts';
 import { DecisionStore } from './decisionStore.ts';
 import { eligibleWorkers, type WorkerConstraints } from './eligibleWorkers.ts';
-import { type ApplyResult, type EventRecovery, KvIndexer, type TierOverlap } from './kvIndexer.ts';
+import { type ApplyResult, type EventRecovery, KvIndexer } from './kvIndexer.ts';
 import type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
 import type { RouterHealth } from './routerDoctor.ts';
-import { recordDecision } from './recordDecision.ts';
+import { RecordedDecision } from './recordedDecision.ts';
 import { RouterError } from './routerError.ts';
+import { RowSlabs } from './rowSlabs.ts';
 import { type RouterKernels, TYPESCRIPT_KERNELS } from './routerKernels.ts';
 import { resolveWeights, type ResolvedWeights } from './routerWeights.ts';
 import { randomSeed, SeededRandom } from './seededRandom.ts';
@@ -50,6 +51,7 @@ export class KvRouter {
   /** Per slot: finished requests that must have stored blocks, since its last event. */
   readonly #storesExpected = new Map<number, number>();
   readonly #random: SeededRandom;
+  readonly #slabs = new RowSlabs();
   readonly #clock: () => number;
   readonly #maxPromptTokens: number;
   #sequence = 0;
@@ -120,7 +122,10 @@ export class KvRouter {
     this.#indexer.abandonRecovery(workerId, dpRank, this.#clock());
   }
 
-  /** Throws `RouterError` when nobody may take the request; its `gate` says which rule refused. */
+  /**
+   * Throws `RouterError` when nobody may take the request; its `gate` says which rule refused.
+   * To read the candidates of a decision later than at once, take it from `decisions`.
+   */
   route(request: RouteRequest): RoutingDecision {
     const start = performance.now();
     if (request.tokens.length === 0) throw new RouterError('EMPTY_PROMPT', 'A prompt needs at least one token');
@@ -133,29 +138,37 @@ export class KvRouter {
     const hashes = request.hashes ?? this.#kernels.hashBlocks(request.tokens, this.blockSize, request, true);
     const { sequence } = hashes;
     const hashed = performance.now();
-    const overlap = this.#findMatches(sequence);
+    const known = this.#indexer.findMatches(sequence);
+    const overlap = this.#approximate?.withPredictions(known, sequence, this.#clock()) ?? known;
     const matched = performance.now();
     const tracked = trackedSequence(sequence, request);
     const formula = this.mode === 'kv' || this.mode === 'direct' ? this.formula : 'none';
-    const context = { islTokens: request.tokens.length, blockSize: this.blockSize, weights };
-    const table = new CandidateTable({ slots, sequence: tracked, overlap, active: this.#active, context, formula });
+    const islTokens = request.tokens.length;
+    const context = { islTokens, blockSize: this.blockSize, minActivePrefillTokens: 0, weights };
+    const table = new CandidateTable({ slots, sequence: tracked, overlap, active: this.#active, context, formula, slabs: this.#slabs });
     const turn = this.#turn;
     const selection = CHOOSERS[this.mode]({ candidates: table, turn, temperature: weights.temperature, random: this.#random });
     const end = performance.now();
-    const decision = recordDecision({
+    const decision = new RecordedDecision({
       sequence: this.#sequence++,
       request_id: request.requestId,
       model: request.model,
       mode: this.mode,
       block_size: this.blockSize,
-      isl_tokens: request.tokens.length,
+      isl_tokens: islTokens,
       request_blocks: sequence.length,
       prefixHash: sequence.at(-1),
       formula,
       weights,
-      clock: { start, hashed, matched, end },
+      decidedAt: Date.now(),
+      start,
+      hashed,
+      matched,
+      end,
       table,
       selection,
+      chosenOverlap: table.deviceOverlap(selection.index),
+      chosenCost: table.costs[selection.index]!,
       turn,
       pinned: request.pin !== undefined && slots.length === 1,
     });
@@ -163,7 +176,7 @@ export class KvRouter {
       this.#turn++;
       const slot = slots[selection.index]!;
       const inputs = table.inputs(selection.index);
-      const uncached = Math.max(request.tokens.length - effectiveCachedTokens(inputs, weights, this.blockSize), 0);
+      const uncached = Math.max(islTokens - effectiveCachedTokens(inputs, weights, this.blockSize), 0);
       const prefillTokens = request.trackPrefillTokens === false ? 0 : uncached;
       const newBlocks = sequence.length - inputs.deviceOverlapBlocks;
       this.#active.add({ requestId: request.requestId, slot, sequence: tracked, prefillTokens, newBlocks }, this.#clock());
@@ -276,19 +289,6 @@ export class KvRouter {
 
   #loadChanged(): void {
     for (const listener of this.#loadListeners) listener();
-  }
-
-  /** Overlaps from events, from guesses, or the larger of both. */
-  #findMatches(sequence: BigUint64Array): TierOverlap {
-    const overlap = this.#indexer.findMatches(sequence);
-    if (!this.#approximate) return overlap;
-    const predicted = new Uint32Array(overlap.device.length);
-    this.#approximate.findMatches(sequence, predicted, this.#clock());
-    for (const [slot, blocks] of predicted.entries()) {
-      if (blocks > overlap.device[slot]!) overlap.device[slot] = blocks;
-      else predicted[slot] = 0;
-    }
-    return { ...overlap, predicted };
   }
 
   #purgeStaleNowAndThen(): void {

@@ -8,7 +8,9 @@ export type RouterErrorCode =
   | 'QUEUE_FULL'
   | 'INVALID_ROUTER_CONFIG'
   | 'EMPTY_PROMPT'
-  | 'PROMPT_TOO_LONG';
+  | 'PROMPT_TOO_LONG'
+  /** A decision was read after the store had dropped it. */
+  | 'DECISION_EXPIRED';
 
 export class RouterError extends Error {
   override readonly name = 'RouterError';

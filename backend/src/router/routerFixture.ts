@@ -1,7 +1,22 @@
 import { localBlockHashes, sequenceHashes } from '../protocol/blockHash.ts';
-import type { RouterEvent, StorageTier } from '../protocol/index.ts';
+import type { RouterEvent, RoutingDecision, StorageTier } from '../protocol/index.ts';
+import { KvRouter } from './kvRouter.ts';
+import type { KvRouterOptions } from './kvRouterOptions.ts';
 
-/** Small things that the router's tests share: events as a worker would publish them. */
+/** Small things that the router's tests share: routers, questions, and events as a worker would publish them. */
+export const MODEL = 'm';
+
+/** Workers `1n`, `2n`, … */
+export function routerWith(workers: number, options: Partial<KvRouterOptions> = {}): KvRouter {
+  const router = new KvRouter({ mode: 'kv', blockSize: 4, seed: 7n, ...options });
+  router.setWorkers(Array.from({ length: workers }, (_, i) => ({ workerId: BigInt(i + 1), pod: `pod-${i + 1}` })));
+  return router;
+}
+
+let requests = 0;
+export const ask = (router: KvRouter, tokens: number[], more = {}): RoutingDecision =>
+  router.route({ requestId: `r${requests++}`, model: MODEL, tokens, ...more });
+export const overlaps = (decision: RoutingDecision): number[] => decision.candidates.map((candidate) => candidate.overlap_blocks);
 
 /** `stored` for the full blocks of `tokens`; engine hashes are the sequence hashes, as our own engine names them. */
 export function storedEvent(

@@ -2,26 +2,32 @@ import type { SeededRandom } from './seededRandom.ts';
 
 export interface Selection {
   index: number;
-  /** Indexes that shared the lowest cost; just the winner where there was no tie or the choice was sampled. */
-  tied: number[];
+  /** Indexes that the choice was drawn from; absent where it was drawn from all that share the lowest cost. */
+  tied?: number[];
 }
 
 /** Lowest cost; of equal ones each with the same chance (reservoir sampling, as Dynamo's `minimum_cost_index`). */
-export function minimumCost(costs: ArrayLike<number>, random: SeededRandom): Selection {
+export function minimumCost(costs: ArrayLike<number>, random: SeededRandom): number {
   let index = 0;
   let best = Infinity;
-  let tied: number[] = [];
+  let tied = 0;
   for (let i = 0; i < costs.length; i++) {
-    if (costs[i]! < best) {
-      best = costs[i]!;
+    const cost = costs[i]!;
+    if (cost < best) {
+      best = cost;
       index = i;
-      tied = [i];
-    } else if (costs[i] === best) {
-      tied.push(i);
-      if (random.below(tied.length) === 0) index = i;
+      tied = 1;
+    } else if (cost === best) {
+      tied++;
+      if (random.below(tied) === 0) index = i;
     }
   }
-  return { index, tied };
+  return index;
+}
+
+/** The indexes of what equals `costs[index]`. */
+export function tiedWith(costs: ArrayLike<number>, index: number): number[] {
+  return Array.from(costs, (cost, i) => (cost === costs[index] ? i : -1)).filter((i) => i >= 0);
 }
 
 /** Probability of each candidate at a temperature above 0: softmax of the costs scaled to [0, 1], as Dynamo's. */
@@ -51,7 +57,7 @@ export function sampleIndex(probabilities: readonly number[], sample: number): n
 
 /** Temperature 0 takes the minimum; above it the choice is drawn. */
 export function selectByCost(costs: ArrayLike<number>, temperature: number, random: SeededRandom): Selection {
-  if (temperature === 0) return minimumCost(costs, random);
+  if (temperature === 0) return { index: minimumCost(costs, random) };
   const index = sampleIndex(softmaxProbabilities(costs, temperature), random.float());
   return { index, tied: [index] };
 }

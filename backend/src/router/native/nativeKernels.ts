@@ -8,44 +8,68 @@ import type { BlockHashes, PrefixIndex, PrefixIndexStats, RouterKernels, StoreSt
  */
 export function nativeKernels(): RouterKernels {
   const addon = nativeAddon();
-  let scratch = new Uint32Array(0);
-  /** Valid until the next call: an array per prompt would keep the garbage collector busy. */
+  const tokensInUse = new Scratch(Uint32Array);
   const packedTokens = (tokens: ArrayLike<number>): Uint32Array => {
     if (tokens instanceof Uint32Array) return tokens;
-    if (scratch.length < tokens.length) scratch = new Uint32Array(2 * tokens.length);
-    for (let i = 0; i < tokens.length; i++) scratch[i] = tokens[i]!;
-    return scratch.subarray(0, tokens.length);
+    const packed = tokensInUse.take(tokens.length);
+    for (let i = 0; i < tokens.length; i++) packed[i] = tokens[i]!;
+    return packed;
   };
-  let passing = new BigUint64Array(0);
-  const passingHashes = (blocks: number): BigUint64Array => {
-    if (passing.length < blocks) passing = new BigUint64Array(2 * blocks);
-    return passing.subarray(0, blocks);
-  };
+  const passing = new PassingHashes();
   return {
     hashBlocks(tokens, blockSize, scope: HashScope, inPassing = false): BlockHashes {
       if (!Number.isSafeInteger(blockSize) || blockSize < 1) throw new InvalidBlockSizeError(blockSize);
       const blocks = Math.floor(tokens.length / blockSize);
       const seed = localHashSeed(scope);
-      const sequence = inPassing ? passingHashes(blocks) : new BigUint64Array(blocks);
-      if (!inPassing) {
-        const local = new BigUint64Array(blocks);
-        addon.hashBlocks(packedTokens(tokens), blockSize, seed, local, sequence);
-        return { local, sequence };
+      if (inPassing) {
+        const sequence = passing.begin(blocks, (local, again) => addon.hashBlocks(packedTokens(tokens), blockSize, seed, local, again));
+        addon.hashBlocks(packedTokens(tokens), blockSize, seed, undefined, sequence);
+        return passing;
       }
-      addon.hashBlocks(packedTokens(tokens), blockSize, seed, undefined, sequence);
-      return {
-        sequence,
-        /** Most decisions never look at these, so they are worked out when asked for. */
-        get local() {
-          const local = new BigUint64Array(blocks);
-          addon.hashBlocks(packedTokens(tokens), blockSize, seed, local, sequence);
-          return local;
-        },
-      };
+      const local = new BigUint64Array(blocks);
+      const sequence = new BigUint64Array(blocks);
+      addon.hashBlocks(packedTokens(tokens), blockSize, seed, local, sequence);
+      return { local, sequence };
     },
     createIndex: () => new FastPrefixIndex(new addon.PrefixIndex()),
     createActiveBlocks: () => new addon.ActiveBlocks(),
   };
+}
+
+/** An array that is used again: valid until the next call. One per prompt would keep the garbage collector busy. */
+class Scratch<Elements extends Uint32Array | BigUint64Array> {
+  readonly #make: new (length: number) => Elements;
+  #array: Elements;
+  #view: Elements;
+
+  constructor(make: new (length: number) => Elements) {
+    this.#make = make;
+    this.#array = this.#view = new make(0);
+  }
+
+  take(length: number): Elements {
+    if (this.#view.length === length) return this.#view;
+    if (this.#array.length < length) this.#array = new this.#make(2 * length);
+    return (this.#view = this.#array.subarray(0, length) as Elements);
+  }
+}
+
+/** The hashes of the prompt under way. Most decisions never look at the local ones, so these are worked out when asked for. */
+class PassingHashes implements BlockHashes {
+  readonly #scratch = new Scratch(BigUint64Array);
+  #again: (local: BigUint64Array, sequence: BigUint64Array) => void = () => {};
+  sequence = new BigUint64Array(0);
+
+  begin(blocks: number, again: (local: BigUint64Array, sequence: BigUint64Array) => void): BigUint64Array {
+    this.#again = again;
+    return (this.sequence = this.#scratch.take(blocks));
+  }
+
+  get local(): BigUint64Array {
+    const local = new BigUint64Array(this.sequence.length);
+    this.#again(local, this.sequence);
+    return local;
+  }
 }
 
 const STORE_STATUS: readonly StoreStatus[] = ['ok', 'orphan', 'self-parent'];
