@@ -156,6 +156,8 @@ export interface NativeAddon extends NativeIndexAddon, NativeTransferAddon {
   loadModel(options: NativeLoadOptions): Promise<NativeModel>;
   /** Zeroed, page-aligned memory outside V8's heap. Throws `OUT_OF_MEMORY`. */
   allocatePages(bytes: number): ArrayBuffer;
+  /** Milliseconds of CPU that the calling thread has used, without what it waited for a core; exact to the call. */
+  threadCpuTime(): number;
 }
 
 /** The addon could not be loaded. The message lists the likely cause and the command that mends it. */

@@ -40,11 +40,12 @@ export function createLogger(options: LoggerOptions): Logger {
   return make(options.target);
 }
 
-/** The logger of one process, configured by `DYN_LOG` and `DYN_LOGGING_JSONL`. */
-export function loggerFromEnv(target: string, env: NodeJS.ProcessEnv = process.env): Logger {
+/** The logger of one process, configured by `DYN_LOG` and `DYN_LOGGING_JSONL`. `write`: as in {@link LoggerOptions}. */
+export function loggerFromEnv(target: string, env: NodeJS.ProcessEnv = process.env, write?: (line: string) => void): Logger {
   const jsonl = env['DYN_LOGGING_JSONL'];
   return createLogger({
     target,
+    ...(write === undefined ? {} : { write }),
     ...(env['DYN_LOG'] === undefined ? {} : { filter: env['DYN_LOG'] }),
     jsonl: jsonl === '1' || jsonl?.toLowerCase() === 'true',
   });

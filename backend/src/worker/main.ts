@@ -1,5 +1,5 @@
 import { createLlmEngine } from '../engine/index.ts';
-import { loggerFromEnv } from '../observability/index.ts';
+import { LineWriter, loggerFromEnv } from '../observability/index.ts';
 import { CommandLineExit } from '../runtime/commandLine.ts';
 import { parseWorkerArguments } from './arguments.ts';
 import { EngineDeadError } from './engineDeadError.ts';
@@ -10,7 +10,9 @@ const deadEngineGraceMs = 1_000;
 
 /** `python3 -m dynamo.vllm`: runs one worker until SIGTERM or SIGINT; a second signal ends it at once. */
 async function main(): Promise<number> {
-  const logger = loggerFromEnv('dynamo::vllm');
+  const lines = new LineWriter();
+  process.on('exit', lines.flushSync);
+  const logger = loggerFromEnv('dynamo::vllm', process.env, lines.write);
   const stop = new AbortController();
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {

@@ -1,6 +1,8 @@
 // The model engine's door to JavaScript: values become plain structs on the JS thread, work runs on the engine's own thread, promises settle back here.
 #include <napi.h>
 
+#include <time.h>
+
 #include <atomic>
 #include <cstring>
 #include <memory>
@@ -257,6 +259,13 @@ Napi::Value allocatePages(const Napi::CallbackInfo& info) {
   return Napi::ArrayBuffer::New(env, pages->data(), bytes, [pages](Napi::Env, void*) { /* the closure ends here, and its share with it */ });
 }
 
+/** Exact to the call, unlike getrusage and /proc, which the kernel brings up to date at ticks and switches only. */
+Napi::Value threadCpuTime(const Napi::CallbackInfo& info) {
+  timespec now{};
+  if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0) throw Napi::Error::New(info.Env(), "this system does not count a thread's CPU time");
+  return Napi::Number::New(info.Env(), static_cast<double>(now.tv_sec) * 1e3 + static_cast<double>(now.tv_nsec) * 1e-6);
+}
+
 } // namespace
 
 void registerModel(Napi::Env env, Napi::Object exports) {
@@ -264,6 +273,7 @@ void registerModel(Napi::Env env, Napi::Object exports) {
   env.AddCleanupHook([](Napi::FunctionReference* reference) { delete reference; }, constructor);
   exports.Set("loadModel", Napi::Function::New(env, loadModel, "loadModel", constructor));
   exports.Set("allocatePages", Napi::Function::New(env, allocatePages, "allocatePages"));
+  exports.Set("threadCpuTime", Napi::Function::New(env, threadCpuTime, "threadCpuTime"));
 }
 
 } // namespace dynamo_labs
