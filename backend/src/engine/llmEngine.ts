@@ -132,6 +132,11 @@ class Engine implements LlmEngine {
     return engineStats({ blocks: this.#blocks, scheduler: this.#scheduler, held: this.#held, host: this.#host, counters: this.#counters });
   }
 
+  rehearsal(): Omit<LlmEngine, typeof Symbol.asyncDispose> {
+    const { connector: _, hostBlocks: __, hostBytes: ___, ...own } = this.#options;
+    return new Engine(own, this.#runner);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const first = !this.#closed;
     this.#closed = true;

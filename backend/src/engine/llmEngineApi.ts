@@ -99,4 +99,9 @@ export interface LlmEngine extends AsyncDisposable {
   /** Forgets every cached block and emits `cleared`; resolves with how many there were. */
   clearPrefixCache(): Promise<number>;
   stats(): EngineStats;
+  /**
+   * The same model in the same memory, with a cache, events and counters of its own and neither connector nor host tier: for a warm-up before the first
+   * request, and not beside any. It lives as long as the engine.
+   */
+  rehearsal?(): Omit<LlmEngine, typeof Symbol.asyncDispose>;
 }

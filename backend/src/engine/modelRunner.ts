@@ -80,7 +80,7 @@ export class ModelRunner {
         return {
           tokens: sequence.slice(start, start + count),
           start,
-          blocks: Int32Array.from(sequence.blockTable),
+          blocks: new Int32Array(sequence.blockTable),
           ...(draws && {
             sampling: {
               temperature: sampling.temperature,

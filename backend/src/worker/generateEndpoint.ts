@@ -7,7 +7,7 @@ import type { WorkerMetrics } from './workerMetrics.ts';
 import { parseWorkerRequest } from './workerRequest.ts';
 
 export interface GenerateEndpointOptions {
-  engine: LlmEngine;
+  engine: Pick<LlmEngine, 'generate' | 'model'>;
   /** Absent where this worker exchanges no KV blocks. */
   connector?: NixlConnector | undefined;
   metrics: WorkerMetrics;

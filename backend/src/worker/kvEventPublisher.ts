@@ -4,7 +4,7 @@ import type { Logger } from '../observability/index.ts';
 import { KvEventHistory } from './kvEventHistory.ts';
 
 export interface KvEventPublisherOptions {
-  plane: EventPlane;
+  plane: Pick<EventPlane, 'kind' | 'state' | 'publish'>;
   workerId: bigint;
   logger: Logger;
   history?: KvEventHistory;

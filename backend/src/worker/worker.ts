@@ -27,6 +27,7 @@ import { startEngine } from './startEngine.ts';
 import { tracedEndpoint } from './tracedEndpoint.ts';
 import { systemAddress, SystemServer } from './systemServer.ts';
 import { checkTokenizer } from './tokenizerCheck.ts';
+import { warmUp } from './warmUp.ts';
 import { serveAdministration } from './workerEndpoints.ts';
 import { WorkerHealth } from './workerHealth.ts';
 import { WorkerMetrics } from './workerMetrics.ts';
@@ -162,6 +163,7 @@ export class Worker implements AsyncDisposable {
     };
     const card = modelCard({ engine, served, flags, maxModelLen, eventPlane: this.#plane?.kind ?? 'none' });
     signal?.throwIfAborted();
+    await warmUp(engine, signal);
     await this.#discovery.register({
       namespace: this.#namespace,
       component: flags.component,

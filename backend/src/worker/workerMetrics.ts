@@ -48,7 +48,7 @@ export class WorkerMetrics {
   }
 
   /** Adds the engine's own counters; once, when it is loaded. */
-  observe(engine: LlmEngine): void {
+  observe(engine: Pick<LlmEngine, 'stats'>): void {
     const metrics = this.#metrics;
     const stat = (read: (stats: ReturnType<LlmEngine['stats']>) => number) => () => read(engine.stats());
     metrics.counterFrom(
@@ -101,7 +101,7 @@ export class WorkerMetrics {
   }
 
   /** KVBM's names. */
-  #observeHostTier(engine: LlmEngine): void {
+  #observeHostTier(engine: Pick<LlmEngine, 'stats'>): void {
     const metrics = this.#metrics;
     metrics.counterFrom('kvbm_offload_blocks_d2h', 'KV blocks copied from the pool to the host', () => engine.stats().host?.offloadedBlocks ?? 0);
     metrics.counterFrom('kvbm_onboard_blocks_h2d', 'KV blocks copied from the host to the pool', () => engine.stats().host?.onboardedBlocks ?? 0);
