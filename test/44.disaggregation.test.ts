@@ -35,10 +35,18 @@ function expectDisaggregated(record: RequestRecord, length: number): void {
   expect(transfer?.blocks).toBe(Math.ceil((length - 1) / blockTokens) - (prompt?.cached_blocks ?? NaN));
 }
 
+const extra = (overlap: string): string[] => [
+  '--kv-transfer-config',
+  JSON.stringify({ kv_connector: 'NixlConnector', kv_role: 'kv_both', kv_connector_extra_config: { overlap } }),
+];
+const tcp = { DYNAMO_LABS_TRANSFER_DIR: '' };
+
 describe.each([
-  { transport: 'shm', env: {} },
-  { transport: 'tcp', env: { DYNAMO_LABS_TRANSFER_DIR: '' } },
-])('prefill here, decode there, over $transport', ({ transport, env }) => {
+  { transport: 'shm', how: 'as it is by default', env: {}, args: [], overlaps: false },
+  { transport: 'shm', how: 'while prompts are computed', env: {}, args: extra('always'), overlaps: true },
+  { transport: 'tcp', how: 'as it is by default', env: tcp, args: [], overlaps: true },
+  { transport: 'tcp', how: 'after prompts were computed', env: tcp, args: extra('never'), overlaps: false },
+])('prefill here, decode there, over $transport, $how', ({ transport, env, args, overlaps }) => {
   let group: ServingGroup;
   let frontend: ServingProcess;
   let prefill: ServingProcess[];
@@ -51,7 +59,12 @@ describe.each([
 
   beforeAll(async () => {
     group = await servingGroup(env);
-    const [p1, p2, d1, d2] = await Promise.all([group.startPrefillWorker(), group.startPrefillWorker(), group.startDecodeWorker(), group.startDecodeWorker()]);
+    const [p1, p2, d1, d2] = await Promise.all([
+      group.startPrefillWorker(args),
+      group.startPrefillWorker(args),
+      group.startDecodeWorker(),
+      group.startDecodeWorker(),
+    ]);
     prefill = [p1, p2];
     decode = [d1, d2];
     frontend = await group.startFrontend(['--router-mode', 'kv']);
@@ -75,13 +88,19 @@ describe.each([
       expect(record.output_tokens).toBe(6);
       records.push(record);
     }
+    // A prompt is computed 256 tokens at a time, and what was computed travels meanwhile.
+    const ahead = records.map(({ transfer }) => transfer?.overlapped?.blocks ?? 0);
+    const some = expect.toSatisfy((blocks) => blocks >= 16);
+    if (overlaps) expect(ahead).toEqual([0, 0, 0, 0, 0, 0, 0, some, some]);
+    else expect(sum(ahead)).toBe(0);
+    const reads = sum(records.map(({ transfer }) => transfer?.overlapped?.reads ?? 0));
     const bytes = sum(records.map(({ transfer }) => transfer?.bytes ?? NaN));
     const after = await total(decode);
     expect(after.read - before.read).toBe(bytes);
     // Memory that is mapped is read without the owner; what goes through a socket is counted at both ends.
     expect((await total(prefill)).served).toBe(transport === 'shm' ? 0 : bytes);
     expect(sum(await Promise.all(prefill.map((worker) => metric(worker, 'dynamo_labs_kv_transfer_leases_ended_total', { end: 'released' }))))).toBe(
-      lengths.length,
+      lengths.length + reads,
     );
     expect((await computed(decode)) - decodeComputed).toBe(lengths.length);
     expect((await computed(prefill)) - prefillComputed).toBe(sum(lengths));

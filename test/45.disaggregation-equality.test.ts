@@ -47,19 +47,31 @@ async function paths(frontend: ServingProcess, made: ReadonlyMap<number, Answer>
   return counts;
 }
 
-describe(`${count} random prompts`, { timeout: 300_000 }, () => {
+async function readAhead(frontend: ServingProcess, made: ReadonlyMap<number, Answer>): Promise<number> {
+  let blocks = 0;
+  for (const { requestId } of made.values()) blocks += (await recordOf(frontend, requestId)).transfer?.overlapped?.blocks ?? 0;
+  return blocks;
+}
+
+describe(`${count} random prompts`, { timeout: everything ? 1_800_000 : 300_000 }, () => {
   let group: ServingGroup;
   let expected: Map<number, Answer>;
 
   /** A graph of its own in the group's folder: workers of another Dynamo namespace are not seen. */
   const disaggregated = async (
     name: string,
-    options: { prefillEnv?: Record<string, string>; decodeEnv?: Record<string, string>; decodeArgs?: string[]; frontendArgs?: string[] } = {},
+    options: {
+      prefillEnv?: Record<string, string>;
+      prefillArgs?: string[];
+      decodeEnv?: Record<string, string>;
+      decodeArgs?: string[];
+      frontendArgs?: string[];
+    } = {},
   ): Promise<{ frontend: ServingProcess; workers: ServingProcess[] }> => {
     const namespace = { DYN_NAMESPACE: name };
     const workers = await Promise.all([
-      group.startPrefillWorker([], { ...namespace, ...options.prefillEnv }),
-      group.startPrefillWorker([], { ...namespace, ...options.prefillEnv }),
+      group.startPrefillWorker(options.prefillArgs, { ...namespace, ...options.prefillEnv }),
+      group.startPrefillWorker(options.prefillArgs, { ...namespace, ...options.prefillEnv }),
       group.startDecodeWorker(options.decodeArgs, { ...namespace, ...options.decodeEnv }),
       group.startDecodeWorker(options.decodeArgs, { ...namespace, ...options.decodeEnv }),
     ]);
@@ -91,16 +103,29 @@ describe(`${count} random prompts`, { timeout: 300_000 }, () => {
   }, 480_000);
   afterAll(async () => group?.close());
 
-  it('get the same answers, token by token and to the last bit of their log probabilities, aggregated and disaggregated', async () => {
-    const graph = await disaggregated('plain');
-    const made = await answers(graph.frontend);
-    expect(failures(made)).toEqual([]);
-    expect(different(made), `seed ${seed}`).toEqual([]);
-    const single = prompts.filter(({ length }) => length === 1).length;
-    expect(await paths(graph.frontend, made)).toEqual({ disaggregated: count - single, ...(single === 0 ? {} : { local_prefill: single }) });
-    await poolsEmpty(graph.workers);
-    await end(graph);
-  });
+  const tcp = { DYNAMO_LABS_TRANSFER_DIR: '' };
+  const overlap = ['--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_connector_extra_config":{"overlap":"always"}}'];
+
+  it.each([
+    { way: 'shared memory', env: {}, prefillArgs: [], ahead: false },
+    { way: 'shared memory, read while prompts are computed', env: {}, prefillArgs: overlap, ahead: true },
+    { way: 'TCP, read while prompts are computed', env: tcp, prefillArgs: overlap, ahead: true },
+  ])(
+    'get the same answers, token by token and to the last bit of their log probabilities, aggregated and disaggregated over $way',
+    async ({ way, env, prefillArgs, ahead }) => {
+      const graph = await disaggregated(`plain-${way.replaceAll(/\W/g, '')}`, { prefillEnv: env, decodeEnv: env, prefillArgs });
+      const made = await answers(graph.frontend);
+      expect(failures(made)).toEqual([]);
+      expect(different(made), `seed ${seed}`).toEqual([]);
+      const single = prompts.filter(({ length }) => length === 1).length;
+      expect(await paths(graph.frontend, made)).toEqual({ disaggregated: count - single, ...(single === 0 ? {} : { local_prefill: single }) });
+      const overlapped = await readAhead(graph.frontend, made);
+      console.log(`${way}: ${overlapped} blocks read while prompts were computed`);
+      expect(overlapped > 0).toBe(ahead);
+      await poolsEmpty(graph.workers);
+      await end(graph);
+    },
+  );
 
   const kinds: Fault['kind'][] = [
     'reset',
@@ -124,39 +149,45 @@ describe(`${count} random prompts`, { timeout: 300_000 }, () => {
 
   const fallback = ['--decode-fallback'];
   const ways = [
-    { way: 'shared memory', env: {}, decodeArgs: [], frontendArgs: fallback },
-    { way: 'TCP', env: { DYNAMO_LABS_TRANSFER_DIR: '' }, decodeArgs: [], frontendArgs: fallback },
-    { way: 'TCP, errors returned', env: { DYNAMO_LABS_TRANSFER_DIR: '' }, decodeArgs: [], frontendArgs: ['--enforce-disagg'] },
+    { way: 'shared memory', env: {}, prefillArgs: [], decodeArgs: [], frontendArgs: fallback },
+    { way: 'shared memory, read ahead', env: {}, prefillArgs: overlap, decodeArgs: [], frontendArgs: fallback },
+    { way: 'TCP, read ahead', env: tcp, prefillArgs: overlap, decodeArgs: [], frontendArgs: fallback },
+    { way: 'TCP, read ahead, errors returned', env: tcp, prefillArgs: overlap, decodeArgs: [], frontendArgs: ['--enforce-disagg'] },
     {
       way: 'TCP, recomputed by the decode worker',
-      env: { DYNAMO_LABS_TRANSFER_DIR: '' },
+      env: tcp,
+      prefillArgs: [],
       decodeArgs: ['--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_load_failure_policy":"recompute"}'],
       frontendArgs: fallback,
     },
   ];
-  it.each(ways)('with transfers that fail over $way: the same answer or an error, never other words', async ({ env, decodeArgs, frontendArgs, way }) => {
-    const graph = await disaggregated(`faults-${way.replaceAll(/\W/g, '')}`, {
-      prefillEnv: { ...env, DYNAMO_LABS_TRANSFER_FAULTS: plan('serve') },
-      decodeEnv: { ...env, DYNAMO_LABS_TRANSFER_FAULTS: plan('read') },
-      decodeArgs,
-      frontendArgs,
-    });
-    const share = ways.findIndex((one) => one.way === way);
-    const made = await answers(graph.frontend, everything ? all : all.filter((index) => index % ways.length === share));
-    expect(different(made), `seed ${seed}`).toEqual([]);
-    const states = await poolsEmpty(graph.workers);
-    const faults = states.flatMap(({ disaggregation }) => disaggregation.faults.taken_effect);
-    expect(faults.length, 'no fault took effect').toBeGreaterThan(0);
-    const served = await paths(graph.frontend, made);
-    const failed = failures(made);
-    console.log(`${way}: ${JSON.stringify(served)}, ${faults.length} faults, ${failed.length} errors`);
-    expect(served.error ?? 0).toBe(failed.length);
-    for (const { error, status } of failed) {
-      expect(error).toMatchObject({ code: expect.any(String), message: expect.stringMatching(/[A-Z_]{6,}/) });
-      expect(status).toBeGreaterThanOrEqual(500);
-    }
-    // Where falling back is allowed nobody gets an error for a failed transfer.
-    if (frontendArgs === fallback) expect(failed).toEqual([]);
-    await end(graph);
-  });
+  it.each(ways)(
+    'with transfers that fail over $way: the same answer or an error, never other words',
+    async ({ env, prefillArgs, decodeArgs, frontendArgs, way }) => {
+      const graph = await disaggregated(`faults-${way.replaceAll(/\W/g, '')}`, {
+        prefillEnv: { ...env, DYNAMO_LABS_TRANSFER_FAULTS: plan('serve') },
+        decodeEnv: { ...env, DYNAMO_LABS_TRANSFER_FAULTS: plan('read') },
+        prefillArgs,
+        decodeArgs,
+        frontendArgs,
+      });
+      const share = ways.findIndex((one) => one.way === way);
+      const made = await answers(graph.frontend, everything ? all : all.filter((index) => index % ways.length === share));
+      expect(different(made), `seed ${seed}`).toEqual([]);
+      const states = await poolsEmpty(graph.workers);
+      const faults = states.flatMap(({ disaggregation }) => disaggregation.faults.taken_effect);
+      expect(faults.length, 'no fault took effect').toBeGreaterThan(0);
+      const served = await paths(graph.frontend, made);
+      const failed = failures(made);
+      console.log(`${way}: ${JSON.stringify(served)}, ${faults.length} faults, ${failed.length} errors`);
+      expect(served.error ?? 0).toBe(failed.length);
+      for (const { error, status } of failed) {
+        expect(error).toMatchObject({ code: expect.any(String), message: expect.stringMatching(/[A-Z_]{6,}/) });
+        expect(status).toBeGreaterThanOrEqual(500);
+      }
+      // Where falling back is allowed nobody gets an error for a failed transfer.
+      if (frontendArgs === fallback) expect(failed).toEqual([]);
+      await end(graph);
+    },
+  );
 });

@@ -1,4 +1,4 @@
-export type EngineErrorCode = 'INVALID_REQUEST' | 'PROMPT_TOO_LONG' | 'ENGINE_CLOSED' | 'STEP_FAILED' | 'INVALID_OPTION' | 'KV_TRANSFER_FAILED';
+export type EngineErrorCode = 'INVALID_REQUEST' | 'PROMPT_TOO_LONG' | 'ENGINE_CLOSED' | 'STEP_FAILED' | 'INVALID_OPTION' | 'KV_TRANSFER_FAILED' | 'NO_ROOM';
 
 /** A request or a setting the engine refuses, or a step that failed. Inside `generate` it becomes the stream's last item. */
 export class EngineError extends Error {

@@ -1,5 +1,5 @@
 export { EngineError, type EngineErrorCode } from './engineError.ts';
-export { createLlmEngine } from './llmEngine.ts';
+export { createLlmEngine } from './createLlmEngine.ts';
 export type { HostTierStats } from './hostTier.ts';
 export type { HeldPrompt, KvCacheShape, KvConnector, KvLoad, KvLoadResult } from './kvConnector.ts';
 export type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';

@@ -10,7 +10,7 @@ export interface KvCacheShape {
   fingerprint: string;
 }
 
-/** Leading blocks of a finished prompt: neither written nor given to anybody else until `release`. */
+/** Leading blocks of a prompt: neither written nor given to anybody else until `release`. */
 export interface HeldPrompt {
   /** Pool block numbers in prompt order; the last one may be partly filled. */
   blocks: readonly number[];
@@ -31,6 +31,8 @@ export interface KvLoad {
   tokens: number;
   /** Microseconds for which the request waited for these blocks. */
   waitUs: number;
+  /** The prompt is still being computed: nobody waits for these blocks, and a failure costs nothing. */
+  early: boolean;
 }
 
 export interface KvLoadResult {
@@ -56,6 +58,10 @@ export interface KvConnector {
   abandon(request: PreprocessedRequest): void;
   /** A prompt with `do_remote_decode` was computed. Returns what the decode worker must be told; throws where it cannot be offered. */
   requestFinished(request: PreprocessedRequest, held: HeldPrompt): DisaggregatedParams;
+  /** Whether `offerEarly` is wanted now for a prompt with `do_remote_decode` of which a chunk was computed. */
+  wantsEarly(request: PreprocessedRequest): boolean;
+  /** The full blocks of such a prompt so far. Returns what the decode worker must be told; throws where they cannot be offered. */
+  offerEarly(request: PreprocessedRequest, held: HeldPrompt): DisaggregatedParams;
   /** Called before blocks get new content. */
   blocksReused(blocks: readonly number[]): void;
 }

@@ -1,19 +1,19 @@
 import type { NativeStepResult } from '@dynamo-labs/native';
-import { initBlockHash } from '../protocol/blockHash.ts';
 import type { EngineOutput, KvCacheEvent, PreprocessedRequest } from '../protocol/index.ts';
 import { BlockManager } from './blockManager.ts';
 import { EngineError } from './engineError.ts';
 import { engineModel } from './engineModel.ts';
-import { checkEngineOptions, stepLimits } from './engineOptions.ts';
+import { stepLimits } from './engineOptions.ts';
 import { type EngineCounters, engineStats, zeroCounters } from './engineStats.ts';
 import { HeldBlocks } from './heldBlocks.ts';
 import { type HostTier, hostTier } from './hostTier.ts';
 import type { KvConnector, KvLoadResult } from './kvConnector.ts';
 import type { EngineStats, LlmEngine, LlmEngineOptions } from './llmEngineApi.ts';
-import { ModelRunner } from './modelRunner.ts';
+import type { ModelRunner } from './modelRunner.ts';
 import { newSequence } from './newSequence.ts';
-import { offerPrompt } from './offerPrompt.ts';
+import { offerEarly, offerPrompt } from './offerPrompt.ts';
 import { OutputStream } from './outputStream.ts';
+import { accountOverlap } from './overlapAccount.ts';
 import { promptAccount } from './promptAccount.ts';
 import { RemoteLoads } from './remoteLoads.ts';
 import { Scheduler, type ScheduledSlice } from './scheduler.ts';
@@ -28,24 +28,8 @@ interface Request {
   output: OutputStream;
 }
 
-/** Loads the model and starts the engine. Rejects with ModelFileError, a native error with `code` and `field`, EngineError, or the signal's reason. */
-export async function createLlmEngine(options: LlmEngineOptions, signal?: AbortSignal): Promise<LlmEngine> {
-  checkEngineOptions(options);
-  signal?.throwIfAborted();
-  await initBlockHash();
-  const { connector, blocks, blockTokens } = options;
-  const runner = await ModelRunner.load({
-    ...options,
-    ...(connector && { pool: (_bytes, layout) => connector.registerKvCaches({ ...layout, blocks, blockTokens }) }),
-  });
-  if (signal?.aborted) {
-    await runner.dispose();
-    signal.throwIfAborted();
-  }
-  return new Engine(options, runner);
-}
-
-class Engine implements LlmEngine {
+/** `createLlmEngine` makes one. */
+export class Engine implements LlmEngine {
   readonly model: LlmEngine['model'];
   readonly kvPool: ArrayBuffer;
   readonly #options: LlmEngineOptions;
@@ -56,6 +40,7 @@ class Engine implements LlmEngine {
   readonly #host: HostTier | undefined;
   readonly #loads: RemoteLoads | undefined;
   #newLoads: [sequence: Sequence, cachedBlocks: number][] = [];
+  readonly #newFetches: Request[] = [];
   readonly #requests = new Map<Sequence, Request>();
   readonly #listeners = new Set<(event: KvCacheEvent) => void>();
   readonly #counters: EngineCounters = { ...zeroCounters };
@@ -160,7 +145,8 @@ class Engine implements LlmEngine {
     const text = request.stop_conditions.stop?.length ? this.#options.textStream?.() : undefined;
     const entry = { sequence, rule: new StopRule(sequence, this.model.eosTokenIds, text), output: new OutputStream() };
     this.#requests.set(sequence, entry);
-    this.#scheduler.add(sequence);
+    if (sequence.fetchOnly) this.#newFetches.push(entry);
+    else this.#scheduler.add(sequence);
     if (sequence.remoteTokens !== undefined) this.#options.connector?.queued(request);
     this.#wake();
     return entry;
@@ -180,10 +166,13 @@ class Engine implements LlmEngine {
     sequence.transfer = account;
     if (this.#closed) return; // closing ends the request
     if (sequence.cancelled) this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
-    else if (outcome === 'failed') this.#finish(entry, { token_ids: [], finish_reason: 'error', kv_transfer: account, error: error! });
+    else if (outcome === 'failed' || (sequence.fetchOnly && outcome !== 'loaded'))
+      this.#finish(entry, { token_ids: [], finish_reason: 'error', kv_transfer: account, error: error! });
     else {
       this.#scheduler.loadSettled(sequence, outcome === 'loaded');
+      if (outcome === 'loaded') accountOverlap(sequence, this.#blocks.blockTokens);
       if (outcome === 'loaded') this.#storeFullBlocks(sequence);
+      if (sequence.fetchOnly) this.#finish(entry, { token_ids: [], finish_reason: 'length', kv_transfer: account });
     }
     this.#wake();
   }
@@ -199,6 +188,7 @@ class Engine implements LlmEngine {
         for (const entry of [...this.#requests.values()])
           if (entry.sequence.cancelled && entry.sequence.state !== 'waiting_for_remote_kvs') this.#finish(entry, { token_ids: [], finish_reason: 'cancelled' });
         for (const resolve of this.#clears.splice(0)) resolve(this.#clear());
+        this.#beginFetches();
         const slices = this.#scheduler.schedule();
         this.#moveBlocks();
         if (slices.length === 0) return;
@@ -207,6 +197,13 @@ class Engine implements LlmEngine {
     } finally {
       this.#loop = undefined; // in the same turn as the decision to stop: a wake-up is never lost
     }
+  }
+
+  /** What cannot be read at once is not worth waiting for: it is read when the whole prompt has been computed. */
+  #beginFetches(): void {
+    for (const entry of this.#newFetches.splice(0))
+      if (entry.sequence.state === 'waiting' && !(this.#options.enablePrefixCaching && this.#scheduler.beginFetch(entry.sequence)))
+        this.#fail(entry, new EngineError('NO_ROOM', 'there is no room for blocks that nobody waits for'));
   }
 
   /** Copies to and from the host tier before the step, and only then lets others write to what was evicted. */
@@ -246,7 +243,11 @@ class Engine implements LlmEngine {
     this.#counters.computedTokens += count;
     sequence.computedTokens += count;
     this.#storeFullBlocks(sequence);
-    if (result.token === undefined || sequence.cancelled) return;
+    if (sequence.cancelled) return;
+    if (result.token === undefined) {
+      const early = offerEarly(this.#options.connector, this.#held, sequence, this.#blocks.blockTokens);
+      return early && output.push(early);
+    }
 
     sequence.append(result.token);
     this.#counters.generatedTokens++;

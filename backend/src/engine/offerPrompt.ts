@@ -1,4 +1,4 @@
-import type { DisaggregatedParams } from '../protocol/index.ts';
+import type { DisaggregatedParams, EngineOutput } from '../protocol/index.ts';
 import { EngineError } from './engineError.ts';
 import type { HeldBlocks } from './heldBlocks.ts';
 import type { KvConnector } from './kvConnector.ts';
@@ -14,5 +14,20 @@ export function offerPrompt(connector: KvConnector, held: HeldBlocks, sequence: 
   } catch (cause) {
     release();
     throw new EngineError('KV_TRANSFER_FAILED', `the KV blocks cannot be offered: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** Keeps the full blocks so far of a prompt that is still being computed, where a decode worker shall read them by now, and says so. */
+export function offerEarly(connector: KvConnector | undefined, held: HeldBlocks, sequence: Sequence, blockTokens: number): EngineOutput | undefined {
+  const { request, computedTokens, blockTable } = sequence;
+  const full = Math.floor(computedTokens / blockTokens);
+  if (full === 0 || request.kv_transfer_params?.do_remote_decode !== true || connector?.wantsEarly(request) !== true) return undefined;
+  const blocks = blockTable.slice(0, full);
+  const release = held.hold(blocks);
+  try {
+    return { token_ids: [], disaggregated_params: connector.offerEarly(request, { blocks, tokens: full * blockTokens, release }) };
+  } catch {
+    release(); // they are offered again with the next chunk, or with all of the prompt
+    return undefined;
   }
 }

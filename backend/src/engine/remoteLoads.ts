@@ -22,6 +22,7 @@ export class RemoteLoads {
       blocks: sequence.blockTable.slice(cachedBlocks, Math.ceil(remoteTokens / blockTokens)),
       tokens: Math.max(0, remoteTokens - cachedBlocks * blockTokens),
       waitUs: Math.round((performance.now() - sequence.arrivedAt) * 1000),
+      early: sequence.fetchOnly,
     };
     const done = ready
       .then(() => this.#connector.load(load, abort.signal))

@@ -73,9 +73,16 @@ export class Scheduler {
     // new prompts; not in the step that preempted, which would take the blocks back
     while (this.waiting.length > 0 && this.running.length < this.#options.maxNumSeqs && budget > 0 && this.preemptions === preemptionsBefore) {
       const [next] = this.waiting as [Sequence];
-      if (!(next.remoteTokens === undefined ? this.#run(this.waiting, take) : this.#beginLoad(next))) break;
+      if (!(next.remoteTokens === undefined ? this.#run(this.waiting, take) : this.#beginLoad(next) && this.waiting.shift())) break;
     }
     return slices;
+  }
+
+  /** Reads the beginning of a prompt for the prefix cache alone. False where that would be at others' cost: nobody may wait, or wait longer, for it. */
+  beginFetch(sequence: Sequence): boolean {
+    const blocks = Math.ceil(sequence.length / this.#blocks.blockTokens);
+    if (this.waiting.length > 0 || this.#blocks.availableBlocks - blocks < this.running.length) return false;
+    return this.#beginLoad(sequence);
   }
 
   /** Its blocks were filled up to `remoteTokens`, or, `false`, they were not and it is an ordinary prompt. */
@@ -125,7 +132,6 @@ export class Scheduler {
     // More would only hold blocks that running sequences need.
     if (this.loading.size + this.loaded.length >= this.#options.maxNumSeqs || !this.#admit(sequence)) return false;
     this.#reserve(sequence, sequence.pendingTokens);
-    this.waiting.shift();
     sequence.state = 'waiting_for_remote_kvs';
     this.loading.add(sequence);
     this.#options.onLoad?.(sequence, sequence.storedBlocks);

@@ -30,6 +30,8 @@ export class Sequence {
   /** Tokens whose KV came from there. */
   transferredTokens = 0;
   transfer: KvTransferAccount | undefined;
+  /** Its blocks are read into the prefix cache, and that is all: the prompt they begin is still being computed elsewhere. */
+  readonly fetchOnly: boolean;
 
   /** Tokens whose blocks came back from the host tier. */
   hostTokens = 0;
@@ -44,6 +46,7 @@ export class Sequence {
 
   constructor(request: PreprocessedRequest, seed: bigint, maxTokens: number) {
     this.request = request;
+    this.fetchOnly = request.prefill_result?.disaggregated_params.kv_transfer_params.remote_prefill_in_progress === true;
     this.seed = seed;
     this.promptTokens = request.token_ids.length;
     this.maxTokens = maxTokens;

@@ -5,6 +5,7 @@ import { ApiError } from './apiError.ts';
 import { decidePrefillPlace, type ConditionalDisagg } from './conditionalDisagg.ts';
 import { DisaggregationError } from './disaggregationError.ts';
 import type { Dispatch, Operator } from './dispatch.ts';
+import { EarlyTransfer } from './earlyTransfer.ts';
 import type { FrontendMetrics } from './frontendMetrics.ts';
 import { causeOf, isKvTransferFailure } from './requestCause.ts';
 import { WorkerLostError } from './workerLostError.ts';
@@ -26,6 +27,12 @@ export interface PrefillRouterOptions {
   migrationLimit?: number | undefined;
   /** Asked for each request: it may be changed at run time. */
   conditional: () => ConditionalDisagg;
+}
+
+/** A prompt that was computed, and what of it has gone to the decode worker by then. */
+interface Prefilled {
+  result: PrefillResult;
+  early: EarlyTransfer;
 }
 
 /** Where a request would go. */
@@ -71,7 +78,7 @@ export class PrefillRouter implements Operator {
     }
     const local = await this.#keptLocal(dispatch, pool);
     if (local !== undefined) return yield* this.#decode(dispatch, local);
-    let prefilled: PrefillResult;
+    let prefilled: Prefilled;
     try {
       prefilled = await this.#prefill(dispatch, pool);
     } catch (error) {
@@ -110,7 +117,7 @@ export class PrefillRouter implements Operator {
   }
 
   /** Asks one prefill worker, and others while workers are lost: nothing was given yet, so it costs nothing but time. */
-  async #prefill(dispatch: Dispatch, pool: WorkerPool): Promise<PrefillResult> {
+  async #prefill(dispatch: Dispatch, pool: WorkerPool): Promise<Prefilled> {
     const { request, model, tracker, prefillPin, signal } = dispatch;
     const { workers, metrics, logger } = this.#options;
     const limit = Math.max(1, this.#options.migrationLimit ?? model.card.migration_limit);
@@ -131,10 +138,10 @@ export class PrefillRouter implements Operator {
     }
   }
 
-  async #prefillOnce(dispatch: Dispatch, pool: WorkerPool): Promise<PrefillResult> {
-    const { request, tracker, prefillPin: pin } = dispatch;
-    const { workers, metrics } = this.#options;
-    const decision = await workers.route(pool, dispatch, { ...prefillChoice, pin });
+  async #prefillOnce(dispatch: Dispatch, pool: WorkerPool): Promise<Prefilled> {
+    const { request, tracker, pin, prefillPin } = dispatch;
+    const { workers, metrics, logger } = this.#options;
+    const decision = await workers.route(pool, dispatch, { ...prefillChoice, pin: prefillPin });
     tracker.prefillStarts(decision);
     const began = performance.now();
     const payload = {
@@ -142,28 +149,45 @@ export class PrefillRouter implements Operator {
       stop_conditions: { ...request.stop_conditions, max_tokens: 1, min_tokens: 1 },
       kv_transfer_params: { do_remote_decode: true },
     };
+    const early = new EarlyTransfer({ dispatch, workers, choice: { ...handoffChoice, pin }, logger });
     let last: EngineOutput | undefined;
-    for await (const output of workers.send(pool, decision, payload, dispatch)) last = { ...last, ...output };
-    if (last?.disaggregated_params === undefined) {
-      const message = `prefill worker ${decision.chosen.worker_id} ended without disaggregated_params`;
-      throw new DisaggregationError('NO_DISAGGREGATED_PARAMS', { plane: 'engine', code: 'NO_DISAGGREGATED_PARAMS', message });
+    try {
+      for await (const output of workers.send(pool, decision, payload, dispatch)) {
+        const params = output.disaggregated_params;
+        if (params?.kv_transfer_params.remote_prefill_in_progress === true) early.offered(params);
+        else last = { ...last, ...output };
+      }
+      if (last?.disaggregated_params === undefined) {
+        const message = `prefill worker ${decision.chosen.worker_id} ended without disaggregated_params`;
+        throw new DisaggregationError('NO_DISAGGREGATED_PARAMS', { plane: 'engine', code: 'NO_DISAGGREGATED_PARAMS', message });
+      }
+    } catch (error) {
+      early.abandon();
+      throw error;
     }
     tracker.prefillEnds(last);
     metrics.disaggregation.prefilled(pool.name, performance.now() - began);
-    return { disaggregated_params: last.disaggregated_params, ...(last.prompt === undefined ? {} : { prompt: last.prompt }) };
+    return { result: { disaggregated_params: last.disaggregated_params, ...(last.prompt === undefined ? {} : { prompt: last.prompt }) }, early };
   }
 
-  async *#handOff(dispatch: Dispatch, prefilled: PrefillResult): AsyncIterableIterator<EngineOutput> {
+  async *#handOff(dispatch: Dispatch, { result, early }: Prefilled): AsyncIterableIterator<EngineOutput> {
     const { model, request, tracker, pin } = dispatch;
     const { workers } = this.#options;
+    const overlapped = await early.settle();
+    const ahead = early.take();
+    const prefilled = ahead === undefined || overlapped === undefined ? result : { ...result, overlapped };
     const handoff = { ...dispatch, request: { ...request, prefill_result: prefilled } };
-    const decision = await this.#handoffPlace(handoff, prefilled);
+    const decision = await this.#handoffPlace(handoff, prefilled, ahead);
     tracker.takes('disaggregated', `prompt by worker ${prefilled.disaggregated_params.worker_id}, answer by worker ${decision.chosen.worker_id}`);
     let given = 0;
     try {
       for await (const output of this.#decode(handoff, decision)) {
         given += output.token_ids.length;
-        if (output.kv_transfer?.status === 'failed') this.#recomputed(dispatch, output.kv_transfer.error);
+        if (output.kv_transfer?.status === 'failed') this.#recomputed(dispatch, output.kv_transfer.error, 'kv_load_failure_policy recompute');
+        if (output.prompt !== undefined && output.kv_transfer === undefined) {
+          this.#release(dispatch, prefilled);
+          this.#recomputed(dispatch, { code: 'NO_CONNECTOR', message: 'the decode worker has no KV connector' }, 'it has no KV connector');
+        }
         yield output;
       }
     } catch (error) {
@@ -174,12 +198,14 @@ export class PrefillRouter implements Operator {
     }
   }
 
-  async #handoffPlace(dispatch: Dispatch, prefilled: PrefillResult): Promise<RoutingDecision> {
+  /** `ahead`: chosen before, and counted as its load. */
+  async #handoffPlace(dispatch: Dispatch, prefilled: PrefillResult, ahead: RoutingDecision | undefined): Promise<RoutingDecision> {
     try {
       // Cancelled during prefill: no decode is started.
       dispatch.signal.throwIfAborted();
-      return await this.#options.workers.route(dispatch.model, dispatch, { ...handoffChoice, pin: dispatch.pin });
+      return ahead ?? (await this.#options.workers.route(dispatch.model, dispatch, { ...handoffChoice, pin: dispatch.pin }));
     } catch (error) {
+      if (ahead !== undefined) dispatch.model.router.free(dispatch.request.request_id);
       this.#release(dispatch, prefilled);
       throw error;
     }
@@ -221,14 +247,14 @@ export class PrefillRouter implements Operator {
     tracker.takes('fallback', `${words.toLowerCase()}: the decode worker computes the prompt`, cause);
   }
 
-  /** `kv_load_failure_policy: recompute`: the decode worker has fallen back by itself. */
-  #recomputed({ model, request, tracker }: Dispatch, error: { code: string; message: string } | undefined): void {
+  /** The decode worker has fallen back by itself. */
+  #recomputed({ model, request, tracker }: Dispatch, error: { code: string; message: string } | undefined, why: string): void {
     const { code = 'KV_TRANSFER_FAILED', message = 'the KV transfer failed' } = error ?? {};
     this.#options.metrics.disaggregation.failed(model.name, 'kv_transfer');
     this.#options.logger.warn(`KV transfer failed, the decode worker computed the prompt (kv_transfer plane, ${code}): ${message}`, {
       request_id: request.request_id,
     });
-    tracker.takes('fallback', 'the decode worker computed the prompt itself (kv_load_failure_policy recompute)', { plane: 'kv_transfer', code, message });
+    tracker.takes('fallback', `the decode worker computed the prompt itself (${why})`, { plane: 'kv_transfer', code, message });
   }
 }
 

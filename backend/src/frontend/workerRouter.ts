@@ -95,9 +95,7 @@ export class WorkerRouter {
     } catch (error) {
       span?.end({ error });
       active.end(signal.aborted ? 'cancelled' : 'error', (error as Error).message);
-      if (signal.aborted || !isLostWorker(error)) throw error;
-      if (error instanceof ConnectFailedError || error instanceof ConnectionLostError) this.#avoid.set(workerId, Date.now() + avoidMs);
-      throw new WorkerLostError(workerId, pool.role, error);
+      throw signal.aborted ? error : this.#lost(workerId, pool, error);
     } finally {
       // Also when the consumer leaves the loop: it has enough (a stop string), or its client is gone.
       active.end(signal.aborted ? 'cancelled' : 'ok');
@@ -116,10 +114,36 @@ export class WorkerRouter {
     for await (const _ of answer);
   }
 
+  /**
+   * Lets a worker read the beginning of a prompt that is still being computed. Undefined where it cannot. Throws `WorkerLostError` when the worker is gone, any
+   * other failure as it is.
+   */
+  async fetchKvBlocks(pool: WorkerPool, { chosen }: RoutingDecision, payload: PreprocessedRequest, signal: AbortSignal): Promise<EngineOutput | undefined> {
+    const workerId = BigInt(chosen.worker_id);
+    const endpoint = endpointNames.fetchKvBlocks;
+    const address = pool.workers.get(workerId)?.endpoints[endpoint]?.tcp;
+    if (address === undefined) return undefined;
+    let last: EngineOutput | undefined;
+    try {
+      for await (const output of this.#requests.call<EngineOutput>({ address, endpoint, requestId: `fetch-${payload.request_id}`, payload, signal }))
+        last = output;
+    } catch (error) {
+      throw signal.aborted ? error : this.#lost(workerId, pool, error);
+    }
+    return last;
+  }
+
   /** Whether another worker of the pool may do what these could not. */
   hasOthers(pool: WorkerPool, lost: ReadonlySet<bigint>): boolean {
     for (const id of pool.workers.keys()) if (!lost.has(id)) return true;
     return false;
+  }
+
+  /** The error as callers are to see it. */
+  #lost(workerId: bigint, { role }: WorkerPool, error: unknown): unknown {
+    if (!isLostWorker(error)) return error;
+    if (error instanceof ConnectFailedError || error instanceof ConnectionLostError) this.#avoid.set(workerId, Date.now() + avoidMs);
+    return new WorkerLostError(workerId, role, error);
   }
 
   #routeRequest(pool: WorkerPool, request: PreprocessedRequest, choice: RouteChoice, lost: ReadonlySet<bigint>): RouteRequest {

@@ -23,6 +23,8 @@ export interface KvTransferParams {
   compatibility?: KvCompatibility;
   /** Permission to read the blocks: `Grant` of the transfer engine. */
   grant?: unknown;
+  /** The prompt is still being computed: so much of it can be read already. Another output with all of it follows. */
+  remote_prefill_in_progress?: boolean;
 }
 
 /** Two workers may exchange KV blocks only if all of this is equal on both sides. */
@@ -48,6 +50,20 @@ export interface PrefillResult {
   disaggregated_params: DisaggregatedParams;
   /** How the prefill worker computed the prompt. */
   prompt?: PromptAccount;
+  /** What this decode worker was made to read before. */
+  overlapped?: OverlappedRead;
+}
+
+/** Blocks of one prompt that a decode worker read into its prefix cache while the prefill worker computed the rest. */
+export interface OverlappedRead {
+  /** Counted from the prompt's first. */
+  first_block: number;
+  blocks: number;
+  reads: number;
+  transport: string;
+  /** Microseconds: all these reads, and how long the last one still took when the prompt had been computed. */
+  transfer_us: number;
+  settle_us: number;
 }
 
 /** The decode worker's account of one KV transfer. `bytes == blocks * block_bytes`. */
@@ -62,7 +78,9 @@ export interface KvTransferAccount {
   bytes: number;
   /** Tokens whose KV came in these blocks. */
   tokens: number;
-  /** Microseconds: waiting for blocks of the own pool, and the read itself. */
+  /** Of these, what had been read before the prompt was wholly computed; absent where nothing had. */
+  overlapped?: Omit<OverlappedRead, 'first_block' | 'transport'> & { bytes: number; tokens: number };
+  /** Microseconds: waiting for blocks of the own pool, and the read itself, of what was left to be read when the prompt had been computed. */
   wait_us: number;
   transfer_us: number;
   retries: number;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { LlmEngine } from '../engine/index.ts';
 import { endpointNames, HandlerError, type RequestPlaneServer } from '../runtime/index.ts';
-import type { NixlConnector } from './kvTransfer/index.ts';
+import { fetchEndpoint, type NixlConnector } from './kvTransfer/index.ts';
 
 const release = z.object({ remote_request_id: z.string().min(1) });
 
@@ -17,5 +17,6 @@ export function serveAdministration(server: RequestPlaneServer, engine: LlmEngin
     if (!parsed.success) throw new HandlerError('BAD_REQUEST', z.prettifyError(parsed.error), { refused: true });
     yield { released: connector.cancel(parsed.data.remote_request_id) };
   });
-  return { [endpointNames.clearKvBlocks]: transport, [endpointNames.releaseKvBlocks]: transport };
+  server.serve(endpointNames.fetchKvBlocks, fetchEndpoint(engine, connector));
+  return { [endpointNames.clearKvBlocks]: transport, [endpointNames.releaseKvBlocks]: transport, [endpointNames.fetchKvBlocks]: transport };
 }

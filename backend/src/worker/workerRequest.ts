@@ -10,6 +10,9 @@ const kvTransferParams = z.looseObject({
   remote_num_tokens: z.number().int().nonnegative().optional(),
 });
 
+const count = z.number().int().nonnegative();
+const overlapped = z.object({ first_block: count, blocks: count, reads: count, transport: z.string(), transfer_us: z.number(), settle_us: z.number() });
+
 const request = z.object({
   request_id: z.string().min(1),
   model: z.string(),
@@ -33,7 +36,9 @@ const request = z.object({
   traceparent: z.string().optional(),
   estimated_prefix_hit_num_blocks: z.number().optional(),
   kv_transfer_params: kvTransferParams.optional(),
-  prefill_result: z.object({ disaggregated_params: z.object({ worker_id: z.string(), kv_transfer_params: kvTransferParams }) }).optional(),
+  prefill_result: z
+    .object({ disaggregated_params: z.object({ worker_id: z.string(), kv_transfer_params: kvTransferParams }), overlapped: overlapped.optional() })
+    .optional(),
   /** This worker's own canary: neither counted nor logged. */
   health_check: z.boolean().optional(),
 });

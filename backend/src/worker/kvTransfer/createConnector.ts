@@ -14,11 +14,14 @@ export function createConnector(options: {
   const { flags, namespace, instanceId, env } = options;
   if (flags.kvTransfer === undefined) return undefined;
   const logger = options.logger.child('vllm::nixl_connector');
+  const settings = transferSettings({ namespace, instanceId, env, logger });
+  const { overlap } = flags.kvTransfer.kv_connector_extra_config;
   const pod = env['POD_NAME'];
   return new NixlConnector({
     mode: flags.mode,
     instanceId,
-    settings: transferSettings({ namespace, instanceId, env, logger }),
+    settings,
+    overlap: overlap === 'always' || (overlap === 'auto' && !settings.listen.some((address) => address.startsWith('unix:'))),
     recompute: flags.kvTransfer.kv_load_failure_policy === 'recompute',
     logStats: flags.logStats,
     logger,

@@ -7,24 +7,22 @@ export interface KvTransferConfig {
   kv_role: 'kv_producer' | 'kv_consumer' | 'kv_both';
   /** After a failed read: end the request with an error, or compute its prompt here. */
   kv_load_failure_policy: 'fail' | 'recompute';
+  /** Of ours: `overlap`, whether a prefill worker offers a prompt's blocks while it computes the rest. `auto`: where readers cannot share memory with it. */
+  kv_connector_extra_config: { overlap: 'auto' | 'always' | 'never' };
 }
 
 const roles = ['kv_producer', 'kv_consumer', 'kv_both'] as const;
 const policies = ['fail', 'recompute'] as const;
+const overlaps = ['auto', 'always', 'never'] as const;
 /** Fields of vLLM's class that describe other connectors or devices; taken and not used. */
-const others = [
-  'engine_id',
-  'kv_buffer_device',
-  'kv_buffer_size',
-  'kv_rank',
-  'kv_parallel_size',
-  'kv_ip',
-  'kv_port',
-  'kv_connector_extra_config',
-  'enable_permute_local_kv',
-];
+const others = ['engine_id', 'kv_buffer_device', 'kv_buffer_size', 'kv_rank', 'kv_parallel_size', 'kv_ip', 'kv_port', 'enable_permute_local_kv'];
 
-export const defaultKvTransferConfig: KvTransferConfig = { kv_connector: 'NixlConnector', kv_role: 'kv_both', kv_load_failure_policy: 'fail' };
+export const defaultKvTransferConfig: KvTransferConfig = {
+  kv_connector: 'NixlConnector',
+  kv_role: 'kv_both',
+  kv_load_failure_policy: 'fail',
+  kv_connector_extra_config: { overlap: 'auto' },
+};
 
 /** Reads `--kv-transfer-config`. Throws an Error whose message says what is wrong, in vLLM's words where it has some. */
 export function parseKvTransferConfig(text: string, mode: DisaggregationMode): KvTransferConfig {
@@ -48,5 +46,19 @@ export function parseKvTransferConfig(text: string, mode: DisaggregationMode): K
   if (policy === undefined) throw new Error(`Unsupported kv_load_failure_policy: ${String(given)}. Supported policies are ${policies.join(', ')}`);
   if ((mode === 'prefill' && role === 'kv_consumer') || (mode === 'decode' && role === 'kv_producer'))
     throw new Error(`a ${mode} worker cannot be a ${role}; use kv_both`);
-  return { kv_connector: connector, kv_role: role, kv_load_failure_policy: policy };
+  return {
+    kv_connector: connector,
+    kv_role: role,
+    kv_load_failure_policy: policy,
+    kv_connector_extra_config: extraConfig(fields['kv_connector_extra_config']),
+  };
+}
+
+/** Any fields may be in it; one means something here. */
+function extraConfig(value: unknown = {}): KvTransferConfig['kv_connector_extra_config'] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('kv_connector_extra_config is not a JSON object');
+  const { overlap: given = 'auto' } = value as { overlap?: unknown };
+  const overlap = overlaps.find((one) => one === given);
+  if (overlap === undefined) throw new Error(`Unsupported overlap in kv_connector_extra_config: ${String(given)}. Supported are ${overlaps.join(', ')}`);
+  return { overlap };
 }

@@ -3,6 +3,7 @@ import type { HeldPrompt, KvCacheShape, KvConnector, KvLoad, KvLoadResult } from
 import type { Logger, MetricsRegistry } from '../../observability/index.ts';
 import type { DisaggregatedParams, KvCompatibility, KvTransferParams, PreprocessedRequest } from '../../protocol/index.ts';
 import { TransferAgent, transferMetrics, type TransferPool } from '../../transfer/index.ts';
+import { EarlyOffers } from './earlyOffers.ts';
 import { GrantedPrompts } from './grantedPrompts.ts';
 import { kvCompatibility } from './kvCompatibility.ts';
 import { KvReader } from './kvReader.ts';
@@ -20,6 +21,8 @@ export interface NixlConnectorOptions {
   settings: TransferSettings;
   /** Compute a prompt here after a failed read; default: the request fails. */
   recompute: boolean;
+  /** Default false: offer a prompt's blocks while the rest of it is computed. */
+  overlap?: boolean;
   /** Default true: sum up transfers in the log. */
   logStats?: boolean;
   logger: Logger;
@@ -31,6 +34,7 @@ interface Registered {
   pool: TransferPool;
   compatibility: KvCompatibility;
   granted: GrantedPrompts;
+  early: EarlyOffers;
   reader: KvReader;
   heartbeats: LeaseHeartbeats;
 }
@@ -58,10 +62,11 @@ export class NixlConnector implements KvConnector, Disposable {
       const memory = mode === 'prefill' ? undefined : nativeAddon().allocatePages(blocks * blockBytes);
       const pool = agent.createPool({ blocks, blockBytes, prefault: false, ...(memory && { memory }) });
       const granted = new GrantedPrompts(agent, pool, { leaseMs, logger, stats: this.stats });
+      const early = new EarlyOffers(agent, pool, { leaseMs });
       const reader = new KvReader(agent, pool, { readMs, transports, recompute, logger, stats: this.stats });
       const heartbeats = new LeaseHeartbeats(agent);
       agent.onNotification(({ payload }) => granted.renew(heartbeatOf(payload)));
-      this.#registered = { agent, pool, compatibility: kvCompatibility(shape), granted, reader, heartbeats };
+      this.#registered = { agent, pool, compatibility: kvCompatibility(shape), granted, early, reader, heartbeats };
     } catch (error) {
       agent.close();
       throw error;
@@ -99,25 +104,24 @@ export class NixlConnector implements KvConnector, Disposable {
   }
 
   requestFinished(request: PreprocessedRequest, held: HeldPrompt): DisaggregatedParams {
-    const { agent, granted, compatibility } = this.#open;
-    const params: KvTransferParams = {
-      do_remote_prefill: true,
-      do_remote_decode: false,
-      remote_engine_id: agent.name,
-      remote_block_ids: [...held.blocks],
-      remote_request_id: request.request_id,
-      ...hostAndPort(agent.addresses),
-      tp_size: 1,
-      remote_num_tokens: held.tokens,
-      prompt_digest: promptDigest(request.token_ids, held.tokens),
-      compatibility,
-    };
+    const params = this.#remoteParams(request, held);
     if (held.blocks.length === 0) held.release();
     else {
-      const { grant, remoteId } = granted.grant(request.request_id, held);
-      for (const block of held.blocks) this.#blocksEverGranted.add(block);
+      const { grant, remoteId } = this.#open.granted.grant(request.request_id, held);
+      this.#granted(held.blocks);
       Object.assign(params, { grant, remote_request_id: remoteId });
     }
+    return { worker_id: String(this.#options.instanceId), kv_transfer_params: params };
+  }
+
+  wantsEarly(request: PreprocessedRequest): boolean {
+    return this.#options.overlap === true && this.#open.early.wanted(request);
+  }
+
+  offerEarly(request: PreprocessedRequest, held: HeldPrompt): DisaggregatedParams {
+    const grant = this.#open.early.grant(request, held);
+    this.#granted(held.blocks);
+    const params = { ...this.#remoteParams(request, held), grant, remote_prefill_in_progress: true };
     return { worker_id: String(this.#options.instanceId), kv_transfer_params: params };
   }
 
@@ -144,7 +148,7 @@ export class NixlConnector implements KvConnector, Disposable {
   /** For `/engine/state`. */
   state(heldBlocks: number): unknown {
     const { mode, settings } = this.#options;
-    const { agent, granted } = this.#open;
+    const { agent, granted, early } = this.#open;
     const { bytesRead, bytesServed, transfers, retries, resumedBytes, checksumFailures } = agent.native.metrics();
     const { expiredRequests, releasedRequests, cancelledRequests, failedTransfers } = this.stats;
     return {
@@ -153,7 +157,7 @@ export class NixlConnector implements KvConnector, Disposable {
       addresses: agent.addresses,
       lease_seconds: settings.leaseMs / 1000,
       transport: { bytes_read: bytesRead, bytes_served: bytesServed, transfers, retries, resumed_bytes: resumedBytes, checksum_failures: checksumFailures },
-      grants: { open: granted.open, expired: expiredRequests, released: releasedRequests, cancelled: cancelledRequests },
+      grants: { open: granted.open, early: early.open, expired: expiredRequests, released: releasedRequests, cancelled: cancelledRequests },
       failed_transfers: failedTransfers,
       held_blocks: heldBlocks,
       faults: { planned: settings.faults?.plan.length ?? 0, taken_effect: agent.faultReports() },
@@ -173,6 +177,26 @@ export class NixlConnector implements KvConnector, Disposable {
     this.stats[Symbol.dispose]();
     this.#registered?.heartbeats[Symbol.dispose]();
     this.#registered?.agent.close();
+  }
+
+  #remoteParams(request: PreprocessedRequest, { blocks, tokens }: HeldPrompt): KvTransferParams {
+    const { agent, compatibility } = this.#open;
+    return {
+      do_remote_prefill: true,
+      do_remote_decode: false,
+      remote_engine_id: agent.name,
+      remote_block_ids: [...blocks],
+      remote_request_id: request.request_id,
+      ...hostAndPort(agent.addresses),
+      tp_size: 1,
+      remote_num_tokens: tokens,
+      prompt_digest: promptDigest(request.token_ids, tokens),
+      compatibility,
+    };
+  }
+
+  #granted(blocks: readonly number[]): void {
+    for (const block of blocks) this.#blocksEverGranted.add(block);
   }
 
   get #open(): Registered {

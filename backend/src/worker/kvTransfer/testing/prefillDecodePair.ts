@@ -11,19 +11,20 @@ export interface TestWorker extends AsyncDisposable {
   log: string[];
 }
 
-export type TestWorkerOptions = Partial<LlmEngineOptions> & { modelDir: string; settings?: Partial<TransferSettings>; recompute?: boolean };
+export type TestWorkerOptions = Partial<LlmEngineOptions> & { modelDir: string; settings?: Partial<TransferSettings>; recompute?: boolean; overlap?: boolean };
 
 let serial = 0;
 
 /** An engine and its connector in this process, which real transfer agents join to others. */
 export async function testWorker(mode: 'prefill' | 'decode', options: TestWorkerOptions): Promise<TestWorker> {
-  const { settings, recompute = false, ...engineOptions } = options;
+  const { settings, recompute = false, overlap = false, ...engineOptions } = options;
   const log: string[] = [];
   const connector = new NixlConnector({
     mode,
     instanceId: BigInt(++serial),
     pod: mode,
     recompute,
+    overlap,
     logger: createLogger({ target: mode, write: (line) => log.push(line) }),
     settings: {
       listen: [`unix:@dynamo-labs-${randomBytes(6).toString('hex')}`, 'tcp:127.0.0.1:0'],
