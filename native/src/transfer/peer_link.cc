@@ -89,9 +89,10 @@ void PeerLink::fail(const Failure& why) {
   // A socket file that nobody listens on any more: the owner's process is gone. Over TCP the same is believed after a second try.
   const bool gone = why.phase == Phase::Connect && was_ready_ && (why.err == ECONNREFUSED || why.err == ENOENT) && (address_.is_unix || failures_ > 1);
   failures_ = was_up ? 0 : failures_ + 1;
-  retry_at_ = nowNs() + (std::min<int64_t>(5 << std::min(failures_, 6u), 300) + static_cast<int64_t>(jitter_() % 5)) * kMs;
+  // What was up is dialled again at once; only who cannot be reached is waited for.
+  retry_at_ = nowNs();
+  if (!was_up) retry_at_ += (std::min<int64_t>(5 << std::min(failures_, 6u), 300) + static_cast<int64_t>(jitter_() % 5)) * kMs;
   state_ = State::Waiting;
-  if (was_up && address_.is_unix) retry_at_ = nowNs();
   const Transfers reads = transfers_, pushes = pushes_; // settling and rerouting change them
   for (const auto& [id, transfer] : reads) {
     transfer->attempts++;

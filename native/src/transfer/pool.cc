@@ -1,46 +1,17 @@
 #include "pool.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
-#include <cerrno>
 #include <new>
 #include <stdexcept>
-#include <system_error>
+
+#include "slab.h"
 
 namespace dynamo_labs::transfer {
 
 namespace {
 
 constexpr uint64_t kPoolMagic = 0x314c4f4f504c44; // "DLPOOL1"
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010
-#endif
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
-[[noreturn]] void fail(const char* what) { throw std::system_error(errno, std::generic_category(), what); }
-
-UniqueFd makeSlab(const char* name, uint64_t bytes, void** mapped) {
-  UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd.valid()) fail("memfd_create");
-  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) fail("ftruncate");
-  *mapped = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
-  if (*mapped == MAP_FAILED) fail("mmap");
-  // After our own mapping: a reader can neither write nor shrink it under us. FUTURE_WRITE is newer than the others (Linux 5.1).
-  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) fail("F_ADD_SEALS");
-  fcntl(fd.get(), F_ADD_SEALS, F_SEAL_FUTURE_WRITE);
-  return fd;
-}
-
-uint64_t sealedSize(int fd) {
-  struct stat status;
-  const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || fstat(fd, &status) != 0) throw std::runtime_error("the peer's memory is not sealed against shrinking");
-  return static_cast<uint64_t>(status.st_size);
-}
 
 } // namespace
 
@@ -66,7 +37,7 @@ std::shared_ptr<Pool> Pool::create(uint32_t id, uint64_t epoch, uint64_t bytes, 
   pool->data_fd_ = makeSlab("dynamo-labs-pool", bytes, &data);
   pool->data_ = static_cast<uint8_t*>(data);
   pool->data_size_ = bytes;
-  if (prefault) madvise(data, bytes, MADV_POPULATE_WRITE);
+  if (prefault) populateSlab(data, bytes);
   return pool;
 }
 
@@ -98,17 +69,13 @@ std::shared_ptr<MappedPool> MappedPool::map(UniqueFd data, UniqueFd control) {
   const uint64_t control_size = sealedSize(control.get()), data_size = sealedSize(data.get());
   if (control_size < sizeof(PoolControl)) throw std::runtime_error("the peer's control pages are too short");
   std::shared_ptr<MappedPool> pool(new MappedPool());
-  void* mapped = mmap(nullptr, control_size, PROT_READ, MAP_SHARED, control.get(), 0);
-  if (mapped == MAP_FAILED) fail("mmap");
-  pool->control_ = static_cast<const PoolControl*>(mapped);
+  pool->control_ = static_cast<const PoolControl*>(mapSlab(control.get(), control_size));
   pool->control_size_ = control_size;
   const PoolControl& head = *pool->control_;
   if (head.magic != kPoolMagic || head.block_bytes == 0 || head.bytes != data_size || head.blocks != head.bytes / head.block_bytes ||
       head.blocks > control_size / sizeof(uint64_t) || PoolControl::size(head.blocks) > control_size)
     throw std::runtime_error("the peer's control pages contradict themselves");
-  void* bytes = mmap(nullptr, data_size, PROT_READ, MAP_SHARED | MAP_NORESERVE, data.get(), 0);
-  if (bytes == MAP_FAILED) fail("mmap");
-  pool->data_ = static_cast<const uint8_t*>(bytes);
+  pool->data_ = static_cast<const uint8_t*>(mapSlab(data.get(), data_size));
   pool->bytes_ = data_size;
   pool->block_bytes_ = head.block_bytes;
   return pool;
