@@ -32,6 +32,8 @@ interface Step {
   path: number[];
   /** Share of the path, in 256ths. */
   from: number;
+  /** Events as engines send them: blocks follow held ones, and held ones are removed. Otherwise parents and blocks may be unknown. */
+  sound: boolean;
   asked: number[];
 }
 
@@ -44,7 +46,14 @@ export function radixTreeScenarios(): fc.Arbitrary<RadixTreeOperation[]> {
     { weight: 1, arbitrary: fc.constant('clear' as const) },
     { weight: 1, arbitrary: fc.constant('remove worker' as const) },
   );
-  const step = fc.record({ kind, rank: fc.nat({ max: RANKS.length - 1 }), path, from: fc.oneof(fc.constant(0), fc.nat({ max: 255 })), asked: path });
+  const step = fc.record({
+    kind,
+    rank: fc.nat({ max: RANKS.length - 1 }),
+    path,
+    from: fc.oneof(fc.constant(0), fc.nat({ max: 255 })),
+    sound: fc.integer({ min: 0, max: 3 }).map((n) => n > 0),
+    asked: path,
+  });
   // Single blocks, or runs long enough for what is done in chunks and batches.
   return fc
     .tuple(fc.constantFrom(1, 1, 1, 20), fc.array(step, { minLength: 1, maxLength: 40, size: 'max' }))
@@ -66,11 +75,11 @@ class Planner {
   }
 
   plan(steps: Step[]): RadixTreeOperation[] {
-    for (const { kind, rank, path, from, asked } of steps) {
+    for (const { kind, rank, path, from, sound, asked } of steps) {
       const blocks = this.#blocksOf(path);
       const start = Math.floor((from * blocks.length) / 256);
-      if (kind === 'store') this.#store(rank, blocks, start);
-      else if (kind === 'remove') this.#remove(rank, blocks, start);
+      if (kind === 'store') this.#store(rank, blocks, sound ? Math.min(start, this.#depth(rank, blocks)) : start);
+      else if (kind === 'remove') this.#remove(rank, sound ? (this.#someHeld(rank, from) ?? blocks) : blocks, start);
       else if (kind === 'clear') this.#clear(rank);
       else this.#removeWorker(RANKS[rank]![0]);
       this.#operations.push(['f', this.#blocksOf(asked)], ['f', blocks]);
@@ -81,12 +90,10 @@ class Planner {
   /** The parent may be unknown to the rank, blocks may be there already. */
   #store(rank: number, path: number[], start: number): void {
     const held = this.#held[rank]!;
-    for (const [key, left] of held) {
-      // Where a hole is filled again, what followed it matches here and not in RadixTree.
-      if (!left.forgotten) continue;
-      this.#operations.push(['r', ...RANKS[rank]!, [this.#name(left.path)], true]);
-      held.delete(key);
-    }
+    // Where a hole is filled again, what followed it matches here and not in RadixTree.
+    const left = [...held.values()].filter(({ forgotten }) => forgotten).map(({ path: forgotten }) => forgotten);
+    if (left.length > 0) this.#operations.push(['r', ...RANKS[rank]!, left.map((forgotten) => this.#name(forgotten)), true]);
+    for (const forgotten of left) held.delete(forgotten.join());
     const blocks = path.slice(start).map((local, i): [number, number] => [this.#name(path.slice(0, start + i + 1)), local]);
     this.#operations.push(['s', ...RANKS[rank]!, start === 0 ? null : this.#name(path.slice(0, start)), blocks]);
     if (start > 0 && !held.has(path.slice(0, start).join())) return;
@@ -96,6 +103,7 @@ class Planner {
   /** Any block of the path and those after it, from the end as engines do it, whether held or not. */
   #remove(rank: number, path: number[], start: number): void {
     const held = this.#held[rank]!;
+    start = Math.min(start, path.length - 1);
     const ends = Array.from({ length: path.length - start }, (_, i) => path.length - i);
     const known = ends.flatMap((end) => held.get(path.slice(0, end).join()) ?? []);
     const forgotten = known.some((entry) => entry.forgotten);
@@ -114,6 +122,17 @@ class Planner {
   #removeWorker(worker: number): void {
     this.#operations.push(['x', worker]);
     for (const [rank, [owner]] of RANKS.entries()) if (owner === worker) this.#held[rank]!.clear();
+  }
+
+  /** Leading blocks of the path that the rank holds. */
+  #depth(rank: number, path: number[]): number {
+    const end = path.findIndex((_, i) => !this.#held[rank]!.has(path.slice(0, i + 1).join()));
+    return end < 0 ? path.length - 1 : end;
+  }
+
+  #someHeld(rank: number, share: number): number[] | undefined {
+    const held = [...this.#held[rank]!.values()];
+    return held[Math.floor((share * held.length) / 256)]?.path;
   }
 
   #blocksOf(path: number[]): number[] {
