@@ -18,6 +18,7 @@ import {
 import type { WorkerArguments } from './arguments.ts';
 import { Canary, canaryEnabled, canaryTimes } from './canary.ts';
 import { EngineDeadError, failedStepsUntilDead } from './engineDeadError.ts';
+import { observeEventLoop } from './eventLoopMetrics.ts';
 import { generateEndpoint } from './generateEndpoint.ts';
 import { KvEventPublisher } from './kvEventPublisher.ts';
 import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
@@ -164,6 +165,7 @@ export class Worker implements AsyncDisposable {
     const card = modelCard({ engine, served, flags, maxModelLen, eventPlane: this.#plane?.kind ?? 'none' });
     signal?.throwIfAborted();
     await warmUp(engine, signal);
+    this.#resources.use(observeEventLoop(this.#metrics.registry)); // from here on: what starting cost is nobody's wait
     await this.#discovery.register({
       namespace: this.#namespace,
       component: flags.component,
