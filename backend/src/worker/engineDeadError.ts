@@ -1,4 +1,4 @@
-/** The engine fails step after step: only a new process helps. `code` ENGINE_DEAD; named as vLLM's. */
+/** The engine fails step after step, or hangs in one: only a new process helps. `code` ENGINE_DEAD; named as vLLM's. */
 export class EngineDeadError extends Error {
   readonly code = 'ENGINE_DEAD';
   constructor(message: string) {

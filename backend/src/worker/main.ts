@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createLlmEngine } from '../engine/index.ts';
 import { LineWriter, loggerFromEnv } from '../observability/index.ts';
 import { CommandLineExit } from '../runtime/commandLine.ts';
@@ -7,6 +8,8 @@ import { Worker } from './worker.ts';
 
 /** What still runs when the engine is dead gets so long to end. */
 const deadEngineGraceMs = 1_000;
+/** And the engine itself so long to stop. */
+const deadEngineEndMs = 10_000;
 
 /** `python3 -m dynamo.vllm`: runs one worker until SIGTERM or SIGINT; a second signal ends it at once. */
 async function main(): Promise<number> {
@@ -29,8 +32,12 @@ async function main(): Promise<number> {
     const end = await Promise.race([stopped, worker.failed]);
     if (end instanceof EngineDeadError) {
       logger.error('the engine is dead, ending the process so that it is started anew');
-      await worker.close(deadEngineGraceMs);
-      return 1;
+      const late = sleep(deadEngineEndMs, 'late', { ref: false });
+      if ((await Promise.race([worker.close(deadEngineGraceMs), late])) !== 'late') return 1;
+      // The model's thread does not come back, and an orderly exit would wait for it.
+      logger.error('the model does not stop, killing the process');
+      lines.flushSync();
+      process.kill(process.pid, 'SIGKILL');
     }
     logger.info(`${end} received, shutting down`);
     await worker.close(Number(process.env['DYN_GRACEFUL_SHUTDOWN_TIMEOUT'] ?? 30) * 1000);

@@ -27,6 +27,7 @@ class EchoEngine implements LlmEngine {
   closed = false;
   failedStepsInARow = 0;
   events = 0;
+  running = 0;
 
   async *generate(request: PreprocessedRequest, signal: AbortSignal): AsyncIterable<EngineOutput> {
     const count = request.token_ids.length;
@@ -36,6 +37,11 @@ class EchoEngine implements LlmEngine {
     }
     if (request.token_ids.includes(99)) {
       yield { token_ids: [], finish_reason: 'error', error: { code: 'INVALID_REQUEST', message: 'token 99' } };
+      return;
+    }
+    if (request.token_ids.includes(98)) {
+      this.running = 1; // its model does not come back
+      await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
       return;
     }
     const event: KvCacheEvent = { eventId: this.events++, dpRank: 0, data: { type: 'stored', blocks: [{ blockHash: 1n, tokensHash: 1n }] } };
@@ -63,7 +69,6 @@ class EchoEngine implements LlmEngine {
       usedBlocks: 0,
       cachedBlocks: 0,
       heldBlocks: 0,
-      running: 0,
       waiting: 0,
       waitingForRemoteKvs: 0,
       cachedTokens: 0,
@@ -73,6 +78,7 @@ class EchoEngine implements LlmEngine {
     return {
       totalBlocks: 8,
       ...zero,
+      running: this.running,
       promptTokens: 5,
       computedTokens: 5,
       generatedTokens: 0,
@@ -221,6 +227,21 @@ describe('Worker', () => {
     expect(lines.join('')).toContain('EngineDeadError: 3 steps failed');
     await client.close();
     await running.close();
+  });
+
+  it('whose model hangs in a step is dead too: who waited is told, and nobody waits without end', async () => {
+    const { worker, store, system } = await started([], undefined, { DYNAMO_LABS_STEP_TIMEOUT_SECONDS: '0.2' });
+    const running = await worker;
+    const client = new TcpRequestClient(tcpOptionsFromEnv({}));
+    const address = [...store.instances.values()][0]?.endpoints['generate']?.tcp ?? '';
+    const answer = client.call({ address, endpoint: 'generate', requestId: 'r1', payload: request([98], 1) }).next();
+    const lost = expect(answer).rejects.toThrow();
+    expect(await running.failed).toMatchObject({ code: 'ENGINE_DEAD', message: 'a step has not finished within 0.2 s' });
+    expect([(await system('/health')).status, (await system('/live')).status]).toEqual([503, 503]);
+    await until(() => store.instances.size === 0);
+    await running.close(0);
+    await lost;
+    await client.close();
   });
 
   it('with the canary: ready while its own request is answered, notready and not live when it is not found or fails', async () => {

@@ -25,6 +25,7 @@ import { kvEventsEndpoint } from './kvEventsEndpoint.ts';
 import { createConnector, type NixlConnector } from './kvTransfer/index.ts';
 import { modelCard } from './modelCard.ts';
 import { startEngine } from './startEngine.ts';
+import { StepDeadline, stepTimeoutMs } from './stepDeadline.ts';
 import { tracedEndpoint } from './tracedEndpoint.ts';
 import { systemAddress, SystemServer } from './systemServer.ts';
 import { checkTokenizer } from './tokenizerCheck.ts';
@@ -175,6 +176,9 @@ export class Worker implements AsyncDisposable {
         this.#plane === undefined ? {} : { [topics.kvEvents]: this.#plane.channel(topics.kvEvents), [topics.kvMetrics]: this.#plane.channel(topics.kvMetrics) },
     });
     this.#health.phase = 'ready';
+    const timeoutMs = stepTimeoutMs(this.#env);
+    const onHung = (): void => this.#engineDead(`a step has not finished within ${timeoutMs / 1000} s`);
+    this.#resources.use(new StepDeadline({ stats: () => engine.stats(), timeoutMs, onHung }));
     if (canaryEnabled(this.#env)) this.#startCanary(engine, this.#discovery, server.address);
     logger.info(`added model model_name="${card.display_name}"`, { namespace: this.#namespace, component: flags.component, endpoint: flags.endpoint });
     logger.info(`Serving on request plane tcp ${server.address}`, { instance_id: this.#discovery.instanceId, discovery: this.#discovery.backend });
@@ -200,9 +204,13 @@ export class Worker implements AsyncDisposable {
 
   #stepFailed(engine: LlmEngine, message: string): void {
     const { failedStepsInARow } = engine.stats();
-    if (failedStepsInARow < failedStepsUntilDead || this.#health.phase !== 'ready') return;
+    if (failedStepsInARow >= failedStepsUntilDead) this.#engineDead(`${failedStepsInARow} steps failed in a row, the last one: ${message}`);
+  }
+
+  #engineDead(message: string): void {
+    if (this.#health.phase !== 'ready') return;
     this.#health.phase = 'failed';
-    const error = new EngineDeadError(`${failedStepsInARow} steps failed in a row, the last one: ${message}`);
+    const error = new EngineDeadError(message);
     const { logger } = this.#options;
     logger.error(`EngineDeadError: ${error.message}`);
     this.#discovery?.withdraw().catch((cause: unknown) => logger.warn(`could not leave discovery: ${(cause as Error).message}`));
