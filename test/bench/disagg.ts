@@ -12,7 +12,7 @@ const rounds = 5;
 const streams = 4;
 const long = { prompts: 3, tokens: 2_048, pauseMs: 300 };
 const shareLengths = [512, 2_048, 8_100];
-const shareRounds = 3;
+const shareRounds = 5;
 
 type Options = { signal: AbortSignal; log: (line: string) => void; outDir: string };
 const modes = ['aggregated', 'disaggregated', 'conditional'] as const;
@@ -34,9 +34,10 @@ export async function run(options: Options): Promise<Figure[]> {
     await ready(keeping, { decode: 1, prefill: 1 });
     const frontends: Record<Mode, ServingProcess> = { aggregated: await aggregated(group), disaggregated: disagg, conditional: keeping };
     const figures = [...(await underLongPrompts(frontends, options)), ...(await decodeOnly(frontends, options))];
-    figures.push(...(await transferShare(frontends.disaggregated, 'shared memory', options)));
-    const tcp = await disaggregated(group, 'tcp', { DYNAMO_LABS_TRANSFER_DIR: '' });
-    figures.push(...(await transferShare(tcp, 'TCP', options)));
+    figures.push(...(await transferShare({ 'shared memory': frontends.disaggregated }, options)));
+    const tcp = { DYNAMO_LABS_TRANSFER_DIR: '' };
+    const over = (overlap: string): Promise<ServingProcess> => disaggregated(group, `tcp-${overlap}`, tcp, overlapConfig(overlap));
+    figures.push(...(await transferShare({ TCP: await over('never'), 'TCP, read while the prompt is computed': await over('always') }, options)));
     await writeFile(path.join(options.outDir, 'disagg.json'), JSON.stringify(figures, undefined, 1));
     return figures;
   } finally {
@@ -53,10 +54,15 @@ async function aggregated(group: ServingGroup): Promise<ServingProcess> {
   return frontend;
 }
 
-async function disaggregated(group: ServingGroup, name: string, env: Record<string, string>): Promise<ServingProcess> {
+const overlapConfig = (overlap: string): string[] => [
+  '--kv-transfer-config',
+  JSON.stringify({ kv_connector: 'NixlConnector', kv_role: 'kv_both', kv_connector_extra_config: { overlap } }),
+];
+
+async function disaggregated(group: ServingGroup, name: string, env: Record<string, string>, prefillArgs: string[] = []): Promise<ServingProcess> {
   const namespace = { DYN_NAMESPACE: name, ...env };
   const args = ['--model', model];
-  await Promise.all([group.startPrefillWorker(args, namespace), group.startDecodeWorker(args, namespace)]);
+  await Promise.all([group.startPrefillWorker([...args, ...prefillArgs], namespace), group.startDecodeWorker(args, namespace)]);
   const frontend = await group.startFrontend(['--router-mode', 'kv'], namespace);
   await ready(frontend, { decode: 1, prefill: 1 });
   return frontend;
@@ -101,31 +107,39 @@ async function decodeOnly(frontends: Record<Mode, ServingProcess>, { signal, log
   ].flat();
 }
 
-/** What moving the blocks is of the time to the first token, one request at a time. */
-async function transferShare(frontend: ServingProcess, transport: string, { signal, log }: Options): Promise<Figure[]> {
+/** What moving the blocks adds to the time to the first token, one request at a time, the ways in turn. */
+async function transferShare(ways: Record<string, ServingProcess>, { signal, log }: Options): Promise<Figure[]> {
   const figures: Figure[] = [];
   for (const length of shareLengths) {
-    const shares: number[] = [];
-    let bytes = 0;
-    let ttft = 0;
+    const seen = Object.fromEntries(Object.keys(ways).map((way) => [way, [] as ShareSeen[]]));
     for (let round = 0; round < shareRounds; round++) {
-      const { answer } = await timed({ frontend, model, prompt: randomTokens(unseen(), length), maxTokens: 2, signal });
-      const { transfer, ttft_ms = Number.NaN, path: way } = await recordOf(frontend, answer.requestId);
-      if (transfer === undefined) throw new Error(`a prompt of ${length} tokens was served ${way}`);
-      shares.push(((transfer.transfer_us + transfer.wait_us) / 1_000 / ttft_ms) * 100);
-      bytes = transfer.bytes;
-      ttft = ttft_ms;
+      for (const [way, frontend] of Object.entries(ways)) {
+        const { answer } = await timed({ frontend, model, prompt: randomTokens(unseen(), length), maxTokens: 2, signal });
+        const { transfer, ttft_ms: ttft = Number.NaN, path: served } = await recordOf(frontend, answer.requestId);
+        if (transfer === undefined) throw new Error(`a prompt of ${length} tokens was served ${served}`);
+        const { overlapped } = transfer;
+        const ms = (transfer.transfer_us + transfer.wait_us + (overlapped?.settle_us ?? 0)) / 1_000;
+        seen[way]?.push({ ms, ttft, megabytes: transfer.bytes / 1e6, ahead: ((overlapped?.bytes ?? 0) / transfer.bytes) * 100 });
+      }
     }
-    log(`${transport}, ${length} tokens: ${(bytes / 1e6).toFixed(1)} MB, ${median(shares).toFixed(2)} % of a TTFT of ${ttft.toFixed(0)} ms`);
-    figures.push({
-      name: `share of the KV transfer in TTFT, ${length} tokens, ${transport}`,
-      value: median(shares),
-      unit: '%',
-      spread: minMax(shares),
-      note: `${(bytes / 1e6).toFixed(1)} MB, TTFT ${ttft.toFixed(0)} ms`,
-    });
+    for (const [way, rounds] of Object.entries(seen)) {
+      const shares = rounds.map(({ ms, ttft }) => (ms / ttft) * 100);
+      const of = (pick: (one: ShareSeen) => number): number => median(rounds.map(pick));
+      const note = `${of(({ megabytes }) => megabytes).toFixed(1)} MB, ${of(({ ahead }) => ahead).toFixed(0)} % of it while the prompt was computed; ${of(({ ms }) => ms).toFixed(1)} ms of a TTFT of ${of(({ ttft }) => ttft).toFixed(0)} ms`;
+      log(`${way}, ${length} tokens: ${median(shares).toFixed(2)} % (${note})`);
+      figures.push({ name: `share of the KV transfer in TTFT, ${length} tokens, ${way}`, value: median(shares), unit: '%', spread: minMax(shares), note });
+    }
   }
   return figures;
+}
+
+interface ShareSeen {
+  /** For which the first token waited for blocks. */
+  ms: number;
+  ttft: number;
+  megabytes: number;
+  /** Percent of the bytes. */
+  ahead: number;
 }
 
 function comparison(name: string, unit: string, seen: Record<Mode, LoadSeen[]>, pick: (round: LoadSeen) => number): Figure[] {

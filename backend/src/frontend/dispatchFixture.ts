@@ -91,7 +91,10 @@ export async function dispatchRoom(options: DispatchRoomOptions = {}) {
   );
   const { logger, lines } = recordingLogger();
   const models = new ModelManager({ router, blockSize: undefined, eventPlane: undefined, requests, logger, loadCodec: async () => characterCodec });
-  for (const id of decode) models.added(instanceOf(id, card));
+  for (const id of decode) {
+    const instance = instanceOf(id, card);
+    models.added({ ...instance, endpoints: { ...instance.endpoints, fetch_kv_blocks: { tcp: `worker-${id}` } } });
+  }
   for (const id of prefill) models.added(prefillInstanceOf(id, card));
   await models.settled();
   const metrics = new FrontendMetrics('dynamo', () => []);

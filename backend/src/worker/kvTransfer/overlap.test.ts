@@ -72,8 +72,8 @@ describe('blocks travel while the rest of the prompt is computed', () => {
     const tcp = { settings: { listen: ['tcp:127.0.0.1:0'] } };
     const [prefill, decode] = [await worker('prefill', tcp), await worker('decode', tcp)];
     // One token on its own in the last chunk.
-    const { outputs } = await overlapped(prefill, decode, promptRequest(someTokens(193)));
-    expect(outputs[0]).toMatchObject({ prompt: { transferred_tokens: 192 }, kv_transfer: { transport: 'tcp', blocks: 12, overlapped: { blocks: 12 } } });
+    const { outputs } = await overlapped(prefill, decode, promptRequest(someTokens(33)));
+    expect(outputs[0]).toMatchObject({ prompt: { transferred_tokens: 32 }, kv_transfer: { transport: 'tcp', blocks: 2, overlapped: { blocks: 2 } } });
     await empty(prefill, decode);
     expect(prefill.connector.state(0)).toMatchObject({ grants: { open: 0, early: 0, released: 1 } });
   });
