@@ -9,8 +9,15 @@
 #include "transfer/frame.h"
 #include "transfer/serving_session.h"
 #include "transfer/sha256.h"
+#include "transfer/verified_copy.h"
 
 using namespace dynamo_labs::transfer;
+
+#if defined(__x86_64__)
+namespace dynamo_labs::transfer::avx512 {
+bool copyVerified(uint8_t* to, const uint8_t* from, const Piece* begin, const Piece* end);
+}
+#endif
 
 static std::string hex(const Digest& digest) {
   std::string out;
@@ -126,6 +133,34 @@ static void notificationsAreSeenOnce() {
   CHECK(log.first(1, 1) && log.first(1, 2) && !log.first(1, 1) && log.first(2, 1));
 }
 
+static void copiesAreComparedWithTheirSource() {
+  std::mt19937_64 random(5);
+  std::vector<uint8_t> from(200'000), to(200'000), expected(200'000);
+  for (uint8_t& byte : from) byte = static_cast<uint8_t>(random());
+  for (int round = 0; round < 300; round++) {
+    std::fill(to.begin(), to.end(), uint8_t(0));
+    std::fill(expected.begin(), expected.end(), uint8_t(0));
+    std::vector<Piece> pieces;
+    for (uint64_t at = random() % 200; at < to.size();) {
+      const uint64_t length = std::min<uint64_t>(random() % (random() % 2 ? 300 : 20'000), to.size() - at);
+      pieces.push_back({random() % (from.size() - length + 1), at, length});
+      std::copy_n(from.begin() + static_cast<ptrdiff_t>(pieces.back().remote), length, expected.begin() + static_cast<ptrdiff_t>(at));
+      at += length + random() % 100;
+    }
+    CHECK(copyVerified(to.data(), from.data(), pieces.data(), pieces.data() + pieces.size()));
+    CHECK(to == expected);
+  }
+  // The second piece writes over the first: allowed, the later one counts. A comparison that comes after both notices.
+  for (const uint64_t apart : {0, 1, 64, 127, 128, 4000, 4095}) {
+    const Piece overlapping[] = {{0, 0, 4096}, {8192, apart, 4096}};
+    CHECK(copyVerified(to.data(), from.data(), overlapping, overlapping + 2));
+    CHECK(std::equal(from.begin() + 8192, from.begin() + 8192 + 4096, to.begin() + static_cast<ptrdiff_t>(apart)));
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) CHECK(!avx512::copyVerified(to.data(), from.data(), overlapping, overlapping + 2));
+#endif
+  }
+}
+
 int main() {
   publishedVectors();
   piecesHashAsOne();
@@ -134,4 +169,5 @@ int main() {
   headersAreGuarded();
   faultsAreRepeatable();
   notificationsAreSeenOnce();
+  copiesAreComparedWithTheirSource();
 }

@@ -89,9 +89,10 @@ void PeerLink::fail(const Failure& why) {
   // A socket file that nobody listens on any more: the owner's process is gone. Over TCP the same is believed after a second try.
   const bool gone = why.phase == Phase::Connect && was_ready_ && (why.err == ECONNREFUSED || why.err == ENOENT) && (address_.is_unix || failures_ > 1);
   failures_ = was_up ? 0 : failures_ + 1;
-  // What was up is dialled again at once; only who cannot be reached is waited for.
-  retry_at_ = nowNs();
-  if (!was_up) retry_at_ += (std::min<int64_t>(5 << std::min(failures_, 6u), 300) + static_cast<int64_t>(jitter_() % 5)) * kMs;
+  // What was up is dialled again at once; who cannot be reached, or hangs up right after the handshake, is waited for.
+  const int64_t now = nowNs(), dialled_at = handshake_by_ - io_.options.handshake_ms * kMs;
+  retry_at_ = now;
+  if (!was_up || now - dialled_at < 10 * kMs) retry_at_ += (std::min<int64_t>(5 << std::min(failures_, 6u), 300) + static_cast<int64_t>(jitter_() % 5)) * kMs;
   state_ = State::Waiting;
   const Transfers reads = transfers_, pushes = pushes_; // settling and rerouting change them
   for (const auto& [id, transfer] : reads) {

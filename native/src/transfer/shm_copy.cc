@@ -6,12 +6,13 @@
 #include <thread>
 
 #include "monotonic.h"
+#include "verified_copy.h"
 
 namespace dynamo_labs::transfer {
 
 namespace {
 
-constexpr uint64_t kTile = 16 << 10; // source and destination tile fit in L1 and L2 together
+constexpr uint64_t kTile = 16 << 10; // between two faults
 
 /** What the fault decorator does to a copy; Ok unless the owner is to count as lost. */
 Code disturb(FaultPlan& faults, uint64_t bytes, uint8_t* written, const std::atomic<bool>* stop) {
@@ -57,20 +58,18 @@ Code copyChunk(const ShmSource& source, const GrantRef& grant, Pool& local, cons
   const Code before = grantStands(*source.pool, grant, begin, end);
   if (before != Code::Ok) return before;
   bool intact = true;
-  for (const Piece* piece = begin; piece != end; piece++) {
-    if (!verify && !faults) {
-      std::memcpy(local.data() + piece->local, source.pool->data() + piece->remote, piece->length);
-      continue;
-    }
+  if (!faults && verify) intact = copyVerified(local.data(), source.pool->data(), begin, end);
+  else if (!faults) {
+    for (const Piece* piece = begin; piece != end; piece++) std::memcpy(local.data() + piece->local, source.pool->data() + piece->remote, piece->length);
+  }
+  for (const Piece* piece = begin; faults && piece != end; piece++) {
     for (uint64_t at = 0; at < piece->length; at += kTile) {
       const uint64_t bytes = std::min(kTile, piece->length - at);
       const uint8_t* from = source.pool->data() + piece->remote + at;
       uint8_t* to = local.data() + piece->local + at;
       std::memcpy(to, from, bytes); // leaves both tiles in the cache
-      if (faults) {
-        const Code disturbed = disturb(*faults, bytes, to, stop);
-        if (disturbed != Code::Ok) return disturbed;
-      }
+      const Code disturbed = disturb(*faults, bytes, to, stop);
+      if (disturbed != Code::Ok) return disturbed;
       if (!verify) continue;
       asm volatile("" ::: "memory"); // what is compared is what memory holds, not what the compiler knows of the copy
       if (std::memcmp(from, to, bytes) != 0) intact = false;

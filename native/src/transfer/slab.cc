@@ -77,7 +77,12 @@ void populateSlab(void* mapped, uint64_t bytes) {
   madvise(mapped, bytes, MADV_HUGEPAGE); // Linux before 6.1 has no MADV_COLLAPSE; there the administrator decides by shmem_enabled
   for (int refused = 0; bytes >= kHugePage && refused < kRefusals; at += kHugePage, bytes -= kHugePage) {
     *const_cast<volatile uint8_t*>(at) = 0; // what has no page at all is not collapsed
-    if (madvise(at, kHugePage, MADV_COLLAPSE) == 0) refused = 0;
+    bool collapsed = false;
+    for (int attempt = 0; attempt < 3 && !collapsed; attempt++) { // EAGAIN: somebody holds one of its pages for a moment
+      collapsed = madvise(at, kHugePage, MADV_COLLAPSE) == 0;
+      if (!collapsed && errno != EAGAIN) break;
+    }
+    if (collapsed) refused = 0;
     else refused++, madvise(at, kHugePage, MADV_POPULATE_WRITE);
   }
   madvise(at, bytes, MADV_POPULATE_WRITE);
