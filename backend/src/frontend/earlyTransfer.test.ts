@@ -87,7 +87,7 @@ describe('EarlyTransfer', () => {
     const { outputs, record } = await dispatch({ request: request() });
     expect(tokensOf(outputs)).toEqual(answer);
     expect(record).toMatchObject({ path: 'disaggregated', status: 'ok' });
-    expect((requests.calls.at(-1)?.payload as PreprocessedRequest).prefill_result?.overlapped).toBeUndefined();
+    expect((requests.calls.at(-1)!.payload as PreprocessedRequest).prefill_result?.overlapped).toBeUndefined();
     expect(lines.join('')).toContain('no blocks read ahead');
     expect(running()).toBe(0);
   });
@@ -150,7 +150,7 @@ describe('EarlyTransfer', () => {
     });
     const { outputs } = await dispatch({ request: request() });
     expect(tokensOf(outputs)).toEqual(answer);
-    expect((requests.calls.at(-1)?.payload as PreprocessedRequest).prefill_result?.overlapped).toBeUndefined();
+    expect((requests.calls.at(-1)!.payload as PreprocessedRequest).prefill_result?.overlapped).toBeUndefined();
     expect(running()).toBe(0);
   });
 });
