@@ -32,11 +32,10 @@ export class CandidateTable {
   readonly slots: readonly WorkerSlot[];
   /** Zeros in modes without a cost. Valid until the next table is made. */
   readonly costs: Float64Array;
-  readonly #slabs: RowSlabs;
   /** Absent: the rows are our own. */
   #slab: Slab | undefined;
-  /** Absent: released. */
-  #rows: Uint32Array | undefined;
+  readonly #generation: number;
+  #rows: Uint32Array;
   #firstRow: number;
   readonly #formula: CostFormulaName | 'none';
   readonly #context: CostContext;
@@ -45,10 +44,10 @@ export class CandidateTable {
     this.slots = slots;
     if (costsInUse.length !== slots.length) costsInUse = new Float64Array(slots.length);
     this.costs = costsInUse;
-    this.#slabs = slabs;
     const slab = slabs.take(slots.length * COLUMNS);
     const { rows } = slab;
     this.#slab = slab;
+    this.#generation = slab.generation;
     this.#rows = rows;
     this.#firstRow = slab.used - slots.length * COLUMNS;
     this.#formula = formula;
@@ -102,7 +101,7 @@ export class CandidateTable {
     return target;
   }
 
-  /** The record of one candidate, with every term of its cost. Throws as all readers do after `release`. */
+  /** The record of one candidate, with every term of its cost. Throws as all readers do once the rows are used for another decision. */
   score(index: number): CandidateScore {
     const { id, dpRank, pod } = this.slots[index]!;
     const inputs = this.inputs(index);
@@ -123,27 +122,18 @@ export class CandidateTable {
     return { ...candidate, additional_decode_blocks: inputs.additionalDecodeBlocks, ...COST_FORMULAS[this.#formula].explain(inputs, this.#context) };
   }
 
-  /** The rows outlive `release`: somebody wants to read them. */
+  /** The rows are copied, because somebody wants to read them later. */
   keep(): void {
-    const slab = this.#slab;
-    if (slab === undefined) return;
+    if (this.#slab === undefined) return;
     this.#rows = this.#known().slice(this.#firstRow, this.#firstRow + this.slots.length * COLUMNS);
     this.#firstRow = 0;
     this.#slab = undefined;
-    this.#slabs.release(slab);
-  }
-
-  /** The rows are used for another decision, unless they were kept. */
-  release(): void {
-    const slab = this.#slab;
-    if (slab === undefined) return;
-    this.#slab = undefined;
-    this.#rows = undefined;
-    this.#slabs.release(slab);
   }
 
   #known(): Uint32Array {
-    if (this.#rows === undefined) throw new RouterError('DECISION_EXPIRED', 'The candidates of this decision are not kept any more');
+    if (this.#slab !== undefined && this.#slab.generation !== this.#generation) {
+      throw new RouterError('DECISION_EXPIRED', 'The candidates of this decision are not kept any more');
+    }
     return this.#rows;
   }
 }

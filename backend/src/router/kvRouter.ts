@@ -51,7 +51,7 @@ export class KvRouter {
   /** Per slot: finished requests that must have stored blocks, since its last event. */
   readonly #storesExpected = new Map<number, number>();
   readonly #random: SeededRandom;
-  readonly #slabs = new RowSlabs();
+  readonly #slabs: RowSlabs;
   readonly #clock: () => number;
   readonly #maxPromptTokens: number;
   #sequence = 0;
@@ -71,6 +71,7 @@ export class KvRouter {
     this.formula = formula;
     this.weights = resolveWeights(options.weights);
     this.decisions = new DecisionStore(options.decisions);
+    this.#slabs = new RowSlabs(this.decisions.limit);
     this.kvEvents = kvEvents;
     this.#kernels = kernels;
     this.#busy = options.busy ?? {};
@@ -104,8 +105,7 @@ export class KvRouter {
     if (!this.kvEvents) return { status: 'ignored', detail: 'this router runs without KV events' };
     const result = this.#indexer.apply(event, this.#clock());
     if (this.#storesExpected.size === 0 || result.status === 'invalid') return result;
-    const slot = this.#workers.find(event.workerId, event.event.dpRank);
-    if (slot) this.#storesExpected.delete(slot.slot);
+    this.#storesExpected.delete(this.#workers.find(event.workerId, event.event.dpRank)?.slot ?? -1);
     return result;
   }
 
@@ -182,8 +182,8 @@ export class KvRouter {
       this.#active.add({ requestId: request.requestId, slot, sequence: tracked, prefillTokens, newBlocks }, this.#clock());
       this.#approximate?.insert(slot.slot, hashes, this.#clock());
       const { workerId, dpRank } = slot;
-      const told = this.#sequenceListeners.size > 0;
-      if (told) this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId, dpRank, sequence: tracked.slice(), prefillTokens });
+      if (this.#sequenceListeners.size > 0)
+        this.#tellReplicas({ type: 'add', ...this.#own(request.requestId), workerId, dpRank, sequence: tracked.slice(), prefillTokens });
     }
     this.decisions.add(decision);
     return decision;

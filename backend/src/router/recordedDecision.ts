@@ -30,7 +30,7 @@ export interface DecisionFacts extends Pick<
 /**
  * The record of a decision: the facts as they were, and texts and objects only when they are read. Candidates (and what is told from them: `tied`,
  * `reason`) can be read as long as the decision is in its store; once they were read, or the store has handed the decision out, for ever.
- * After that they throw `RouterError` DECISION_EXPIRED. The rest can always be read.
+ * Later they may throw `RouterError` DECISION_EXPIRED. The rest can always be read.
  */
 export class RecordedDecision implements RoutingDecision {
   outcome?: NonNullable<RoutingDecision['outcome']>;
@@ -126,11 +126,6 @@ export class RecordedDecision implements RoutingDecision {
   /** Somebody is going to read this: it stays readable when the store drops it. */
   keep(): void {
     if (!this.#candidates) this.#facts.table.keep();
-  }
-
-  /** The store drops this decision. */
-  release(): void {
-    this.#facts.table.release();
   }
 
   toJSON(): RoutingDecision {

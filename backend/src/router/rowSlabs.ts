@@ -3,43 +3,45 @@ export interface Slab {
   readonly rows: Uint32Array;
   /** Elements given away, from the first on. */
   used: number;
-  /** Tables that still need theirs. */
-  tables: number;
+  /** Changes when the rows are used anew: whoever remembers another number has lost them. */
+  generation: number;
+  /** Number of the last table in it. */
+  lastTable: number;
 }
 
 const SLAB = 1 << 16;
-/** One to go on with while another is filling. */
-const SPARE = 2;
 
 /**
- * Memory for tables of numbers that go in about the order in which they came. Making an array costs more than filling a table, and meeting its
- * pages for the first time more still, so slabs that nobody needs any more are filled again.
+ * Memory for the tables of the last `tables` decisions. Making an array costs more than filling a table, and meeting its pages for the first
+ * time more still, so the oldest slab is filled again once nobody needs it. Nothing of an old decision is looked at to find that out.
  */
 export class RowSlabs {
-  readonly #spare: Slab[] = [];
-  #current: Slab | undefined;
+  readonly #tables: number;
+  /** Oldest first; the last one is filling. */
+  readonly #slabs: Slab[] = [];
+  #taken = 0;
 
-  /** The slab whose last `length` used elements are now the caller's, with whatever they held before. */
+  constructor(tables: number) {
+    this.#tables = tables;
+  }
+
+  /** The slab whose last `length` used elements are now the caller's, with whatever they held before, until `tables` more are taken. */
   take(length: number): Slab {
-    let slab = this.#current;
-    if (slab === undefined || slab.rows.length - slab.used < length) this.#current = slab = this.#fresh(length);
+    let slab = this.#slabs.at(-1);
+    if (slab === undefined || slab.rows.length - slab.used < length) this.#slabs.push((slab = this.#fresh(length)));
     slab.used += length;
-    slab.tables++;
+    slab.lastTable = ++this.#taken;
     return slab;
   }
 
-  /** One table of this slab is not needed any more. */
-  release(slab: Slab): void {
-    slab.tables--;
-    if (slab.tables > 0) return;
-    slab.used = 0;
-    if (slab !== this.#current && this.#spare.length < SPARE) this.#spare.push(slab);
-  }
-
   #fresh(length: number): Slab {
-    const spare = this.#spare.pop();
-    if (spare !== undefined && spare.rows.length >= length) return spare;
+    while (this.#slabs.length > 0 && this.#slabs[0]!.lastTable <= this.#taken - this.#tables) {
+      const slab = this.#slabs.shift()!;
+      slab.generation++;
+      slab.used = 0;
+      if (slab.rows.length >= length) return slab;
+    }
     // Filled, so that its pages are there: met one by one, each would hold up a decision.
-    return { rows: new Uint32Array(Math.max(SLAB, length)).fill(0), used: 0, tables: 0 };
+    return { rows: new Uint32Array(Math.max(SLAB, length)).fill(0), used: 0, generation: 0, lastTable: 0 };
   }
 }
