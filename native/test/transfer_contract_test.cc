@@ -109,6 +109,12 @@ void releasesAndNotifies(const TransportCase& over) {
   pair.reader.agent.notify("owner", 0, spec.addresses, "alone");
   const auto alone = pair.owner.notification();
   CHECK(alone && alone->payload == "alone");
+  // Nothing to read, and the first transport asked for has no address: the release finds its way.
+  spec = readSpec(pair.owner, over, pair.grantAll(1), pair.to, {});
+  spec.transports = {over.kind == TransportKind::Tcp ? TransportKind::Shm : TransportKind::Tcp, over.kind};
+  CHECK(pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.ok());
+  const auto unread = pair.owner.wait<GrantReport>([&](const GrantReport& report) { return report.ref.id == spec.grant.id; });
+  CHECK(unread && unread->end == GrantEnd::Released);
 }
 
 void settlesByDeadlineAndOnCancel(const TransportCase& over) {
@@ -153,6 +159,20 @@ void asksAgainForWhatIsWrong(const TransportCase& over) {
   const std::vector<Piece> pieces = {{0, 0, kBlock * kBlocks}};
   const TransferResult result = pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, pair.grantAll(), pair.to, pieces), nullptr));
   CHECK(result.failure.ok() && sameBytes(*pair.from, *pair.to, pieces) && result.checksum_failures >= 1 && result.retries == 0);
+}
+
+void delaysEachChunkOnce(const TransportCase& over) {
+  AgentOptions owner = optionsFor("owner", true), reader = optionsFor("reader", false);
+  owner.faults = {{FaultKind::Delay, FaultSide::Serve, 0, 0, 1'000'000, 5, 0, 0}};
+  reader.faults = {{FaultKind::Delay, FaultSide::Read, 0, 0, 1'000'000, 5, 0, 0}}; // shared memory is copied by the reader
+  Pair pair(owner, reader);
+  const std::vector<Piece> pieces = {{0, 0, kBlock * kBlocks}};
+  const TransferResult result = pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, pair.grantAll(), pair.to, pieces), nullptr));
+  const size_t chunks = (kBlock * kBlocks + reader.chunk_bytes - 1) / reader.chunk_bytes;
+  CHECK(result.failure.ok() && sameBytes(*pair.from, *pair.to, pieces));
+  // Shared memory is copied in slices of a chunk.
+  if (over.kind == TransportKind::Shm) CHECK(pair.reader.agent.faultReports().size() >= chunks);
+  else CHECK(pair.owner.agent.faultReports().size() == chunks);
 }
 
 void pushesAndNotifies(const TransportCase& over) {
@@ -279,6 +299,7 @@ int main(int count, char** arguments) {
     settlesByDeadlineAndOnCancel(over);
     resumesWhatIsMissing(over);
     asksAgainForWhatIsWrong(over);
+    delaysEachChunkOnce(over);
     pushesAndNotifies(over);
     noticesDeathOfTheOwner(over);
     checksIdentity(over);

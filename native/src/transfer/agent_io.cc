@@ -197,7 +197,10 @@ void Agent::afterSettled(const std::shared_ptr<Transfer>& transfer, bool ok) {
   push_orders_.erase(transfer->id);
   const ReadSpec& spec = transfer->spec;
   if (!ok || (!spec.release && spec.notification.empty())) return;
-  if (!used) used = link(spec.peer, spec.peer_epoch, spec.transports.empty() ? TransportKind::Shm : spec.transports[0], spec.addresses);
+  for (const TransportKind kind : spec.transports) {
+    if (used) break;
+    used = link(spec.peer, spec.peer_epoch, kind, spec.addresses);
+  }
   if (used) used->notify(spec.notification, spec.release ? spec.grant.id : 0);
 }
 

@@ -10,7 +10,7 @@ namespace dynamo_labs::transfer {
 
 bool ServingSession::prepare(const Pending& request, Prepared& out) {
   std::shared_ptr<Pool> pool;
-  const Failure failure = io_.grants.check(request.header.aux, request.pool, request.ranges, pool);
+  Failure failure = io_.grants.check(request.header.aux, request.pool, request.ranges, pool);
   if (!failure.ok()) return sendFailed(request.header, failure), false;
   const bool verify = (request.header.flags & kUnverified) == 0;
   out.pieces.reserve(request.ranges.size());
@@ -19,7 +19,12 @@ bool ServingSession::prepare(const Pending& request, Prepared& out) {
   out.header = request.header;
   out.header.type = FrameType::Data;
   out.header.length = request.bytes;
-  out.header.payload_hash = verify ? hashPieces(out.pieces.data(), out.pieces.size()) : 0;
+  if (verify) {
+    out.header.payload_hash = hashPieces(out.pieces.data(), out.pieces.size());
+    // What was withdrawn and written again while it was hashed would be verified as it is now.
+    failure = io_.grants.check(request.header.aux, request.pool, request.ranges, pool);
+    if (!failure.ok()) return sendFailed(request.header, failure), false;
+  }
   out.keep = pool;
   if (faults_ && faults_->take(FaultKind::Flip, FaultSide::Serve)) {
     const auto copy = std::make_shared<std::vector<uint8_t>>();
@@ -38,8 +43,11 @@ bool ServingSession::prepare(const Pending& request, Prepared& out) {
 
 void ServingSession::onDrained(Connection& connection) {
   while (connection.open() && connection.idle() && !pending_.empty()) {
-    if (faults_ && not_before_ == 0) {
-      if (const auto delay = faults_->take(FaultKind::Delay, FaultSide::Serve)) not_before_ = nowNs() + delay->ms * kMs;
+    if (faults_ && not_before_ == 0 && !pending_.front().delayed) {
+      if (const auto delay = faults_->take(FaultKind::Delay, FaultSide::Serve)) {
+        not_before_ = nowNs() + delay->ms * kMs;
+        pending_.front().delayed = true;
+      }
     }
     if (not_before_ > 0) return;
     const Pending request = std::move(pending_.front());

@@ -43,6 +43,7 @@ private:
     FrameHeader header;
     std::vector<Range> ranges;
     uint32_t pool, bytes;
+    bool delayed = false; ///< by a fault, once
   };
   struct Prepared {
     FrameHeader header;
