@@ -12,11 +12,14 @@ const leaseSeconds = 60;
 
 const config = (extra: object): string[] => ['--kv-transfer-config', JSON.stringify({ kv_connector: 'NixlConnector', kv_role: 'kv_both', ...extra })];
 const ahead = config({ kv_connector_extra_config: { overlap: 'always' } });
-const faults = (kind: string, ms = 0): Record<string, string> => ({
-  DYNAMO_LABS_TRANSFER_FAULTS: JSON.stringify({ seed: 1, plan: [{ kind, side: 'read', times: 1_000_000, ms }] }),
-});
+/** A fault of every chunk: over shared memory the reader has it, over sockets who serves. */
+const faults = (transport: string, kind: string, ms = 0): { prefillEnv?: Record<string, string>; decodeEnv?: Record<string, string> } => {
+  const side = transport === 'shm' ? 'read' : 'serve';
+  const env = { DYNAMO_LABS_TRANSFER_FAULTS: JSON.stringify({ seed: 1, plan: [{ kind, side, times: 1_000_000, ms }] }) };
+  return side === 'read' ? { decodeEnv: env } : { prefillEnv: env };
+};
 /** Each chunk of a read takes so long, and a prompt is computed in many steps. */
-const slow = faults('delay', 100);
+const slow = (transport: string): ReturnType<typeof faults> => faults(transport, 'delay', 100);
 
 let group: ServingGroup;
 beforeAll(async () => {
@@ -30,11 +33,18 @@ interface Graph {
   frontend: ServingProcess;
 }
 let graphs = 0;
-async function graph(options: { env?: Record<string, string>; decodeEnv?: Record<string, string>; decodes?: number; frontendArgs?: string[] }): Promise<Graph> {
+interface GraphOptions {
+  env?: Record<string, string>;
+  prefillEnv?: Record<string, string>;
+  decodeEnv?: Record<string, string>;
+  decodes?: number;
+  frontendArgs?: string[];
+}
+async function graph(options: GraphOptions): Promise<Graph> {
   const env = { DYN_NAMESPACE: `overlap-${graphs++}`, ...options.env };
   const decodes = options.decodes ?? 1;
   const [prefill, ...decode] = await Promise.all([
-    group.startPrefillWorker(ahead, env),
+    group.startPrefillWorker(ahead, { ...env, ...options.prefillEnv }),
     ...Array.from({ length: decodes }, () => group.startDecodeWorker([], { ...env, ...options.decodeEnv })),
   ]);
   const frontend = await group.startFrontend(['--router-mode', 'kv', ...(options.frontendArgs ?? ['--decode-fallback'])], env);
@@ -52,9 +62,9 @@ async function ask({ frontend }: Graph, prompt: number[]): Promise<{ answer: Ans
 }
 
 describe.each([
-  { transport: 'shm', env: {} },
-  { transport: 'tcp', env: { DYNAMO_LABS_TRANSFER_DIR: '' } },
-])('blocks travel over $transport while the rest of the prompt is computed', ({ transport, env }) => {
+  { transport: 'shm', env: {}, failing: 'expire', code: 'EXPIRED' },
+  { transport: 'tcp', env: { DYNAMO_LABS_TRANSFER_DIR: '' }, failing: 'flip', code: 'CHECKSUM' },
+])('blocks travel over $transport while the rest of the prompt is computed', ({ transport, env, failing, code }) => {
   const prompt = randomTokens(random, 6_000);
   let expected: unknown;
   beforeAll(async () => {
@@ -79,7 +89,7 @@ describe.each([
   }
 
   it('the client leaves between chunks: the blocks of both workers are free again', async () => {
-    const graphed = await graph({ env, decodeEnv: slow });
+    const graphed = await graph({ env, ...slow(transport) });
     const controller = new AbortController();
     const requestId = `leaves-${transport}`;
     const answer = complete(graphed.frontend, { ...words, prompt, stream: true }, { requestId, signal: controller.signal });
@@ -93,7 +103,7 @@ describe.each([
   });
 
   it('the prefill worker is killed between chunks: the decode worker computes the prompt, and the answer is the same', async () => {
-    const graphed = await graph({ env, decodeEnv: slow });
+    const graphed = await graph({ env, ...slow(transport) });
     const asked = ask(graphed, prompt);
     await halfway(graphed);
     graphed.prefill.kill('SIGKILL');
@@ -105,7 +115,7 @@ describe.each([
   });
 
   it('the decode worker is killed between chunks: another one answers, and the prefill worker keeps nothing', async () => {
-    const graphed = await graph({ env, decodeEnv: slow, decodes: 2 });
+    const graphed = await graph({ env, ...slow(transport), decodes: 2 });
     const asked = ask(graphed, prompt);
     const victim = await halfway(graphed);
     victim.kill('SIGKILL');
@@ -116,19 +126,17 @@ describe.each([
     await end(graphed);
   });
 
-  // A reader that is told so by itself: over sockets it is the owner that looks.
-  const byReader = transport === 'shm' ? it : undefined;
-  byReader?.('reads that fail, early and late: as without reading ahead', async () => {
-    const graphed = await graph({ env, decodeEnv: faults('expire') });
+  it('reads that fail, early and late: as without reading ahead', async () => {
+    const graphed = await graph({ env, ...faults(transport, failing) });
     const { answer, record } = await ask(graphed, prompt);
     expect(sameWords(answer)).toEqual(expected);
     expect(record).toMatchObject({ path: 'fallback', status: 'ok', cause: { plane: 'kv_transfer', code: 'KV_TRANSFER_FAILED' } });
     expect(record.decode.at(-1)?.prompt).toMatchObject({ prompt_tokens: 6_000, computed_tokens: 6_000 });
     await poolsEmpty([graphed.prefill, ...graphed.decode]);
     await end(graphed);
-    const enforced = await graph({ env, decodeEnv: faults('expire'), frontendArgs: ['--enforce-disagg'] });
+    const enforced = await graph({ env, ...faults(transport, failing), frontendArgs: ['--enforce-disagg'] });
     const told = await ask(enforced, prompt);
-    expect(told.answer).toMatchObject({ text: '', tokens: [], error: { message: expect.stringContaining('EXPIRED') } });
+    expect(told.answer).toMatchObject({ text: '', tokens: [], error: { message: expect.stringContaining(code) } });
     expect(told.record).toMatchObject({ path: 'error', cause: { plane: 'kv_transfer', code: 'KV_TRANSFER_FAILED' } });
     await poolsEmpty([enforced.prefill, ...enforced.decode]);
     await end(enforced);
@@ -137,7 +145,7 @@ describe.each([
 
 describe(`leases of ${leaseSeconds} seconds do not hold blocks that nobody will read`, () => {
   it('the decode worker is killed while it reads: the frontend says so to the prefill worker, and another one answers', async () => {
-    const graphed = await graph({ decodeEnv: slow, decodes: 2 });
+    const graphed = await graph({ ...slow('shm'), decodes: 2 });
     const asked = ask(graphed, randomTokens(random, 250)); // one chunk: nothing is read ahead
     const seen = await eventually(
       () => Promise.all(graphed.decode.map(workerState)),
