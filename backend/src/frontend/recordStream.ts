@@ -23,7 +23,8 @@ export async function streamRecords<T>({ response, signal, greeting, subscribe, 
   const ended = AbortSignal.any([gone.signal, signal]);
   const stream = new SseStream(response, ended);
   const subscription = subscribe((record) => {
-    queue.push(structuredClone(record));
+    // As it is now, in the form in which it is sent: a record goes on changing, and may be made of getters, which structuredClone leaves out.
+    queue.push(JSON.parse(JSON.stringify(record)) as T);
     if (queue.length > backlog) queue.shift();
     wake();
   });
