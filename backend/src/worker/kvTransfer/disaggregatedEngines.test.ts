@@ -1,36 +1,10 @@
 import type { KvTransferParams, PreprocessedRequest } from '../../protocol/index.ts';
-import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { someTokens, temporaryTinyModel } from '../../engine/testing/tinyModels.ts';
-import {
-  answerOf,
-  decodeRequest,
-  disaggregated,
-  drawn,
-  prefillRequest,
-  promptRequest,
-  type TestWorker,
-  testWorker,
-  type TestWorkerOptions,
-} from './testing/prefillDecodePair.ts';
+import { openWorkers } from './testing/openWorkers.ts';
+import { answerOf, decodeRequest, disaggregated, drawn, prefillRequest, promptRequest, testWorker } from './testing/prefillDecodePair.ts';
 
-const files = temporaryTinyModel();
-afterAll(() => files[Symbol.dispose]());
-const open: TestWorker[] = [];
-afterEach(async () => {
-  for (const worker of open.splice(0)) await worker[Symbol.asyncDispose]();
-});
-
-async function worker(mode: 'prefill' | 'decode', options: Omit<TestWorkerOptions, 'modelDir'> = {}): Promise<TestWorker> {
-  const made = await testWorker(mode, { modelDir: files.dir, ...options });
-  open.push(made);
-  return made;
-}
-
-async function empty(...workers: TestWorker[]): Promise<void> {
-  await vi.waitFor(() => {
-    for (const { engine } of workers) expect(engine.stats()).toMatchObject({ usedBlocks: 0, heldBlocks: 0, running: 0, waiting: 0, waitingForRemoteKvs: 0 });
-  });
-}
+const { open, worker, empty } = openWorkers();
 
 describe('prefill here, decode there', () => {
   test('the decode worker reads the blocks, computes the last token, and draws the same bits', async () => {

@@ -1,30 +1,11 @@
-import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
-import { someTokens, temporaryTinyModel } from '../../engine/testing/tinyModels.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { someTokens } from '../../engine/testing/tinyModels.ts';
+import { openWorkers } from './testing/openWorkers.ts';
 import { fetchRequest, overlapped } from './testing/overlappedPair.ts';
-import { answerOf, drawn, prefillRequest, promptRequest, type TestWorker, testWorker, type TestWorkerOptions } from './testing/prefillDecodePair.ts';
-
-const files = temporaryTinyModel();
-afterAll(() => files[Symbol.dispose]());
-const open: TestWorker[] = [];
-afterEach(async () => {
-  for (const worker of open.splice(0)) await worker[Symbol.asyncDispose]();
-});
+import { answerOf, drawn, prefillRequest, promptRequest } from './testing/prefillDecodePair.ts';
 
 /** Prompts are computed 32 tokens at a time, and offered as they are. */
-async function worker(mode: 'prefill' | 'decode', options: Omit<TestWorkerOptions, 'modelDir'> = {}): Promise<TestWorker> {
-  const made = await testWorker(mode, { modelDir: files.dir, prefillChunkTokens: 32, overlap: mode === 'prefill', ...options });
-  open.push(made);
-  return made;
-}
-
-async function empty(...workers: TestWorker[]): Promise<void> {
-  await vi.waitFor(
-    () => {
-      for (const { engine } of workers) expect(engine.stats()).toMatchObject({ usedBlocks: 0, heldBlocks: 0, running: 0, waiting: 0, waitingForRemoteKvs: 0 });
-    },
-    { timeout: 10_000 },
-  );
-}
+const { open, worker, empty } = openWorkers({ defaults: (mode) => ({ prefillChunkTokens: 32, overlap: mode === 'prefill' }), emptyMs: 10_000 });
 
 const stall = { enable: true as const, seed: 1, plan: [{ kind: 'stall' as const, side: 'read' as const, afterBytes: 0, ms: 60_000 }] };
 
