@@ -50,29 +50,21 @@ export class KvReader {
   /** Tells the owner that nobody here needs the blocks. */
   release(grant: unknown): void {
     try {
-      const given = parseGrant(grant);
-      this.#agent.read(given, this.#pool, [], { only: [], deadlineMs: releaseMs, transports: this.#waysTo(given) }).done.catch(() => {});
+      this.#agent.read(parseGrant(grant), this.#pool, [], { only: [], deadlineMs: releaseMs }).done.catch(() => {});
     } catch {
       // Not a grant, or nobody to tell: a lease ends by itself.
     }
   }
 
   async #read(grant: Grant, { cachedBlocks, blocks }: KvLoad, signal: AbortSignal): Promise<TransferReport> {
-    const { readMs, stats } = this.#options;
+    const { readMs, transports, stats } = this.#options;
     const begin = performance.now();
     const only = blocks.map((_, index) => cachedBlocks + index);
-    const transfer = this.#agent.read(grant, this.#pool, blocks, { only, deadlineMs: readMs, signal, transports: this.#waysTo(grant) });
+    const transfer = this.#agent.read(grant, this.#pool, blocks, { only, deadlineMs: readMs, signal, ...(transports && { transports }) });
     const postMs = performance.now() - begin;
     const report = await transfer.done;
     if (blocks.length > 0) stats.succeeded(report, postMs);
     return report;
-  }
-
-  /** Those by which the owner can be reached at all: where nothing is left to be read the first one tells it so. */
-  #waysTo({ addresses }: Grant): TransportName[] {
-    const { transports = ['shm', 'uds', 'tcp'] } = this.#options;
-    const reached = transports.filter((name) => addresses.some((address) => address.startsWith(name === 'tcp' ? 'tcp:' : name === 'ucx' ? 'ucx:' : 'unix:')));
-    return reached.length > 0 ? reached : transports;
   }
 
   #failed(cause: Error, account: KvTransferAccount, load: KvLoad, begin: number, aborted: boolean): KvLoadResult {
