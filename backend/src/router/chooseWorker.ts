@@ -4,7 +4,8 @@ import { minimumCost, selectByCost, type Selection, tiedWith } from './selection
 
 /** Everything a mode may look at, by candidate index. `turn` counts routed requests: round-robin's only state. */
 export interface Choice {
-  candidates: { costs: Float64Array; activeRequests(): Float64Array };
+  candidates: { readonly length: number; activeRequests(): Float64Array };
+  costs: Float64Array;
   turn: number;
   temperature: number;
   random: SeededRandom;
@@ -12,9 +13,9 @@ export interface Choice {
 
 type Chooser = (choice: Choice) => Selection;
 
-const byTurn: Chooser = ({ candidates, turn }) => only(turn % candidates.costs.length);
+const byTurn: Chooser = ({ candidates, turn }) => only(turn % candidates.length);
 
-const drawn: Chooser = ({ candidates, random }) => only(random.below(candidates.costs.length));
+const drawn: Chooser = ({ candidates, random }) => only(random.below(candidates.length));
 
 const leastLoaded: Chooser = ({ candidates, random }) => {
   const activeRequests = candidates.activeRequests();
@@ -35,7 +36,7 @@ const powerOfTwo: Chooser = ({ candidates, random }) => {
   return { index: drawn[fewer]!, tied: tiedWith(requests, fewer).map((index) => drawn[index]!) };
 };
 
-const byCost: Chooser = ({ candidates, temperature, random }) => selectByCost(candidates.costs, temperature, random);
+const byCost: Chooser = ({ costs, temperature, random }) => selectByCost(costs, temperature, random);
 
 function only(index: number): Selection {
   return { index, tied: [index] };

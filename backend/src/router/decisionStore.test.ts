@@ -26,8 +26,7 @@ describe('decisions', () => {
     const [read, listed, expired] = ['read', 'listed', 'expired'].map((requestId) => {
       const decision = router.route({ requestId, model: MODEL, tokens: prompt(4) });
       if (requestId === 'read') expect(decision.candidates).toHaveLength(3);
-      if (requestId === 'listed') expect(router.decisions.list()).toHaveLength(2);
-      return decision;
+      return requestId === 'listed' ? router.decisions.list().at(-1) : decision;
     });
     // Enough to fill the memory of the dropped ones with other numbers.
     for (let i = 0; i < 6_000; i++) router.route({ requestId: `later${i}`, model: MODEL, tokens: prompt(2, i), queryOnly: true });

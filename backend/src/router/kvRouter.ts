@@ -3,11 +3,11 @@ import type { RouterEvent, RouterMode, RoutingDecision } from '../protocol/index
 import { ActiveSequences, type WorkerLoad } from './activeSequences.ts';
 import { ApproximateIndex } from './approximateIndex.ts';
 import { type BusyThresholds, checkBusyThresholds } from './busyThresholds.ts';
-import { CandidateTable } from './candidateTable.ts';
 import { CHOOSERS } from './chooseWorker.ts';
 import { COST_FORMULAS, type CostFormulaName, effectiveCachedTokens } from './costFormula.ts';
 import { DecisionStore } from './decisionStore.ts';
 import { eligibleWorkers, type WorkerConstraints } from './eligibleWorkers.ts';
+import { fillCandidates } from './fillCandidates.ts';
 import { type ApplyResult, type EventRecovery, KvIndexer } from './kvIndexer.ts';
 import type { KvRouterOptions, RouteRequest } from './kvRouterOptions.ts';
 import type { RouterHealth } from './routerDoctor.ts';
@@ -70,8 +70,8 @@ export class KvRouter {
     this.blockSize = blockSize;
     this.formula = formula;
     this.weights = resolveWeights(options.weights);
-    this.decisions = new DecisionStore(options.decisions);
-    this.#slabs = new RowSlabs(this.decisions.limit);
+    this.decisions = new DecisionStore(options.decisions, kernels.createRows);
+    this.#slabs = new RowSlabs(this.decisions.limit, kernels.createRows);
     this.kvEvents = kvEvents;
     this.#kernels = kernels;
     this.#busy = options.busy ?? {};
@@ -145,9 +145,9 @@ export class KvRouter {
     const formula = this.mode === 'kv' || this.mode === 'direct' ? this.formula : 'none';
     const islTokens = request.tokens.length;
     const context = { islTokens, blockSize: this.blockSize, minActivePrefillTokens: 0, weights };
-    const table = new CandidateTable({ slots, sequence: tracked, overlap, active: this.#active, context, formula, slabs: this.#slabs });
+    const { rows, costs } = fillCandidates({ slots, sequence: tracked, overlap, active: this.#active, context, formula, slabs: this.#slabs });
     const turn = this.#turn;
-    const selection = CHOOSERS[this.mode]({ candidates: table, turn, temperature: weights.temperature, random: this.#random });
+    const selection = CHOOSERS[this.mode]({ candidates: rows, costs, turn, temperature: weights.temperature, random: this.#random });
     const end = performance.now();
     const decision = new RecordedDecision({
       sequence: this.#sequence++,
@@ -165,17 +165,17 @@ export class KvRouter {
       hashed,
       matched,
       end,
-      table,
+      rows,
       selection,
-      chosenOverlap: table.deviceOverlap(selection.index),
-      chosenCost: table.costs[selection.index]!,
-      turn,
+      chosenOverlap: rows.deviceOverlap(selection.index),
+      chosenCost: costs[selection.index]!,
+      turn: turn % slots.length,
       pinned: request.pin !== undefined && slots.length === 1,
     });
     if (!request.queryOnly) {
       this.#turn++;
       const slot = slots[selection.index]!;
-      const inputs = table.inputs(selection.index);
+      const inputs = rows.inputs(selection.index);
       const uncached = Math.max(islTokens - effectiveCachedTokens(inputs, weights, this.blockSize), 0);
       const prefillTokens = request.trackPrefillTokens === false ? 0 : uncached;
       const newBlocks = sequence.length - inputs.deviceOverlapBlocks;

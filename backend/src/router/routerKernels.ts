@@ -3,12 +3,14 @@ import { type ActiveBlocks, MapActiveBlocks } from './activeBlocks.ts';
 import { MapPrefixIndex } from './mapPrefixIndex.ts';
 import type { PrefixIndex } from './prefixIndex.ts';
 
-/** The three parts of the router whose speed matters. The native addon brings its own; these are the readable ones. */
+/** The parts of the router whose speed matters. The native addon brings its own; these are the readable ones. */
 export interface RouterKernels {
   /** What `inPassing` returns is valid until the next call: most hashes are looked at once, and arrays are dear. */
   hashBlocks(tokens: ArrayLike<number>, blockSize: number, scope: HashScope, inPassing?: boolean): BlockHashes;
   createIndex(): PrefixIndex;
   createActiveBlocks(): ActiveBlocks;
+  /** Memory of zeros, for tables that are filled over and over. */
+  createRows(length: number): Uint32Array;
 }
 
 export interface BlockHashes {
@@ -24,4 +26,5 @@ export const TYPESCRIPT_KERNELS: RouterKernels = {
   },
   createIndex: () => new MapPrefixIndex(),
   createActiveBlocks: () => new MapActiveBlocks(),
+  createRows: (length) => new Uint32Array(length),
 };

@@ -17,12 +17,14 @@ const SLAB = 1 << 16;
  */
 export class RowSlabs {
   readonly #tables: number;
+  readonly #createRows: (length: number) => Uint32Array;
   /** Oldest first; the last one is filling. */
   readonly #slabs: Slab[] = [];
   #taken = 0;
 
-  constructor(tables: number) {
+  constructor(tables: number, createRows: (length: number) => Uint32Array) {
     this.#tables = tables;
+    this.#createRows = createRows;
   }
 
   /** The slab whose last `length` used elements are now the caller's, with whatever they held before, until `tables` more are taken. */
@@ -42,6 +44,6 @@ export class RowSlabs {
       if (slab.rows.length >= length) return slab;
     }
     // Filled, so that its pages are there: met one by one, each would hold up a decision.
-    return { rows: new Uint32Array(Math.max(SLAB, length)).fill(0), used: 0, generation: 0, lastTable: 0 };
+    return { rows: this.#createRows(Math.max(SLAB, length)).fill(0), used: 0, generation: 0, lastTable: 0 };
   }
 }

@@ -69,6 +69,7 @@ uint32_t ActiveBlocks::makeSegment(uint32_t parent, const uint64_t* blocks, size
   }
   const uint32_t id = free_.back();
   free_.pop_back();
+  spare_ -= segments_[id].blocks.capacity();
   segments_[id].parent = parent;
   segments_[id].blocks.assign(blocks, blocks + count);
   children_.value(children_.insert(keyOf(parent, blocks[0])).first) = id;
@@ -109,9 +110,17 @@ bool ActiveBlocks::disuse(uint32_t slot, uint32_t id) {
   if (!segment.users.empty()) return true;
   const uint32_t found = children_.find(keyOf(segment.parent, segment.blocks[0]));
   if (found != kNoId) children_.erase(found);
-  segment = Segment();
-  free_.push_back(id);
+  discard(id);
   return true;
+}
+
+void ActiveBlocks::discard(uint32_t id) {
+  Segment& segment = segments_[id];
+  segment.blocks.clear();
+  segment.users.clear();
+  if (spare_ + segment.blocks.capacity() > kSpare) segment = Segment();
+  spare_ += segment.blocks.capacity();
+  free_.push_back(id);
 }
 
 } // namespace dynamo_labs::index

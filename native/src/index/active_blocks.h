@@ -27,6 +27,9 @@ private:
     uint32_t slot;
     uint32_t requests;
   };
+  /** Numbers of 8 bytes: 1 MiB. */
+  static constexpr size_t kSpare = 1 << 17;
+
   /** Without users: free. Whoever uses a segment uses its parents. */
   struct Segment {
     uint32_t parent = kNoId;
@@ -43,9 +46,13 @@ private:
   void use(uint32_t slot, uint32_t id);
   /** False where the slot does not use the segment. */
   bool disuse(uint32_t slot, uint32_t id);
+  /** Its memory is kept for the next segment: asking the allocator may mean to wait while it tidies up what a garbage collection has left it. */
+  void discard(uint32_t id);
 
   std::vector<Segment> segments_;
   std::vector<uint32_t> free_;
+  /** What the free segments have room for. At most `kSpare`. */
+  size_t spare_ = 0;
   /** `keyOf` a segment's parent and first block → the segment. */
   RunMap<uint32_t> children_;
   /** Per slot: distinct blocks in use. */

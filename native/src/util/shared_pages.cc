@@ -5,11 +5,14 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "huge_pages.h"
+
 namespace dynamo_labs {
 
 namespace {
 
 constexpr size_t kPage = 4096;
+constexpr size_t kHugePage = 2 << 20;
 
 struct Registry {
   std::mutex mutex;
@@ -28,6 +31,7 @@ std::shared_ptr<SharedPages> SharedPages::allocate(size_t bytes) {
   const size_t mapped = (bytes + kPage - 1) / kPage * kPage;
   void* data = mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) return nullptr;
+  if (mapped >= kHugePage) preferHugePages(data, mapped);
   std::shared_ptr<SharedPages> pages(new SharedPages(data, mapped));
   announce(data, pages);
   return pages;

@@ -10,7 +10,7 @@ namespace dynamo_labs {
  */
 class SharedPages {
 public:
-  /** `bytes` rounded up to whole pages; null when they cannot be mapped. */
+  /** `bytes` rounded up to whole pages, huge ones where they fit; null when they cannot be mapped. */
   static std::shared_ptr<SharedPages> allocate(size_t bytes);
   /** Makes memory that somebody else maps, a pool of the transfer engine, known to `owner`: whoever holds `owner` keeps it mapped. */
   static void announce(const void* data, const std::shared_ptr<void>& owner);

@@ -16,6 +16,7 @@ export function nativeKernels(): RouterKernels {
     return packed;
   };
   const passing = new PassingHashes();
+  const rows = new HugeRows((bytes) => addon.allocatePages(bytes));
   return {
     hashBlocks(tokens, blockSize, scope: HashScope, inPassing = false): BlockHashes {
       if (!Number.isSafeInteger(blockSize) || blockSize < 1) throw new InvalidBlockSizeError(blockSize);
@@ -33,6 +34,7 @@ export function nativeKernels(): RouterKernels {
     },
     createIndex: () => new FastPrefixIndex(new addon.PrefixIndex()),
     createActiveBlocks: () => new addon.ActiveBlocks(),
+    createRows: (length) => rows.take(length),
   };
 }
 
@@ -51,6 +53,29 @@ class Scratch<Elements extends Uint32Array | BigUint64Array> {
     if (this.#view.length === length) return this.#view;
     if (this.#array.length < length) this.#array = new this.#make(2 * length);
     return (this.#view = this.#array.subarray(0, length) as Elements);
+  }
+}
+
+/** Rows side by side in pages of 2 MiB, where the system has them: a page that has rested may be slow to touch, and there are fewer of them. */
+class HugeRows {
+  static readonly page = 2 << 20;
+  readonly #allocate: (bytes: number) => ArrayBuffer;
+  #memory = new ArrayBuffer(0);
+  #used = 0;
+
+  constructor(allocate: (bytes: number) => ArrayBuffer) {
+    this.#allocate = allocate;
+  }
+
+  take(length: number): Uint32Array {
+    const bytes = length * Uint32Array.BYTES_PER_ELEMENT;
+    if (this.#memory.byteLength - this.#used < bytes) {
+      this.#memory = this.#allocate(Math.ceil(bytes / HugeRows.page) * HugeRows.page);
+      this.#used = 0;
+    }
+    const rows = new Uint32Array(this.#memory, this.#used, length);
+    this.#used += bytes;
+    return rows;
   }
 }
 
