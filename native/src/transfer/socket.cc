@@ -90,6 +90,7 @@ UniqueFd listenOn(const Address& address, Address& bound, int& err) {
   if (!fd.valid()) return fd;
   const int on = 1;
   if (!address.is_unix) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+  tuneStream(fd.get(), address); // what is accepted has it from the start: a connection that began with bbr goes on pacing after it was told not to
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&raw.storage), raw.length) != 0 || listen(fd.get(), 128) != 0) {
     err = errno;
     return UniqueFd();
