@@ -9,12 +9,18 @@ import { eventually, getJson, servingGroup, type ServingGroup, type ServingProce
 const model = 'Qwen/Qwen2.5-1.5B-Instruct';
 const seed = Number(process.env['DYNAMO_LABS_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 const random = seededRandom(seed);
-/** Over both tests; the long run sets 100. */
+/** Half of them in each test; the long run sets 100. */
 const kills = Number(process.env['DYNAMO_LABS_WORKER_KILLS'] ?? 12);
 const clients = 8;
 /** No request may take longer, whatever is killed. */
 const deadlineMs = 30_000;
 const leaseSeconds = 5;
+
+/** A prompt takes several chunks, and the decode worker reads after each. */
+const overlap = [
+  ...['--max-num-batched-tokens', '256'],
+  ...['--kv-transfer-config', '{"kv_connector":"NixlConnector","kv_role":"kv_both","kv_connector_extra_config":{"overlap":"always"}}'],
+];
 
 type Role = 'prefill' | 'decode';
 /** When to kill whom: the phase is looked for in the workers' own states. */
@@ -36,8 +42,10 @@ class Graph {
   frontend!: ServingProcess;
   readonly #group: ServingGroup;
   readonly #env: Record<string, string>;
-  constructor(group: ServingGroup, namespace: string) {
+  readonly #prefillArgs: string[];
+  constructor(group: ServingGroup, namespace: string, prefillArgs: string[]) {
     this.#group = group;
+    this.#prefillArgs = prefillArgs;
     this.#env = {
       DYN_NAMESPACE: namespace,
       DYNAMO_LABS_KV_LEASE_SECONDS: String(leaseSeconds),
@@ -46,7 +54,7 @@ class Graph {
     };
   }
   async start(role: Role): Promise<void> {
-    const worker = await (role === 'prefill' ? this.#group.startPrefillWorker([], this.#env) : this.#group.startDecodeWorker([], this.#env));
+    const worker = await (role === 'prefill' ? this.#group.startPrefillWorker(this.#prefillArgs, this.#env) : this.#group.startDecodeWorker([], this.#env));
     this.workers.set(worker, role);
   }
   async open(frontendArgs: string[]): Promise<void> {
@@ -141,13 +149,14 @@ describe('workers are killed under load', () => {
     answer.logprobs.every((logprob, index) => logprob === of.logprobs[index]);
 
   it.each([
-    { way: 'without migration', frontendArgs: ['--migration-limit', '0'], migrates: false },
-    { way: 'with migration', frontendArgs: ['--migration-limit', '8'], migrates: true },
+    { way: 'without migration', frontendArgs: ['--migration-limit', '0'], prefillArgs: [], migrates: false },
+    { way: 'with migration', frontendArgs: ['--migration-limit', '8'], prefillArgs: [], migrates: true },
+    { way: 'with migration, blocks read while prompts are computed', frontendArgs: ['--migration-limit', '8'], prefillArgs: overlap, migrates: true },
   ])(
     '$way: no wrong token, nobody waits for ever, no block is lost, and service goes on',
     { timeout: 120_000 + kills * 10_000 },
-    async ({ way, frontendArgs, migrates }) => {
-      const graph = new Graph(group, way.replaceAll(' ', '-'));
+    async ({ way, frontendArgs, prefillArgs, migrates }) => {
+      const graph = new Graph(group, way.replaceAll(/\W+/g, '-'), prefillArgs);
       await graph.open(frontendArgs);
       const { answers, stop } = load(graph.frontend);
       const killed: string[] = [];
@@ -183,6 +192,8 @@ describe('workers are killed under load', () => {
         const short = (requests[index]!.prompt as number[]).length === 1;
         expect(await recordOf(graph.frontend, requestId)).toMatchObject({ path: short ? 'local_prefill' : 'disaggregated', status: 'ok' });
       }
+      const ahead = (await getJson<RequestRecord[]>(`${graph.frontend.url}/requests?limit=1000`)).filter(({ transfer }) => transfer?.overlapped);
+      expect(ahead.length > 0).toBe(prefillArgs === overlap);
       for (const one of [graph.frontend, ...graph.workers.keys()]) one.kill('SIGTERM');
       await Promise.all([graph.frontend, ...graph.workers.keys()].map(({ exited }) => exited));
     },
