@@ -44,8 +44,8 @@ const tcp = { DYNAMO_LABS_TRANSFER_DIR: '' };
 describe.each([
   { transport: 'shm', how: 'as it is by default', env: {}, args: [], overlaps: false },
   { transport: 'shm', how: 'while prompts are computed', env: {}, args: extra('always'), overlaps: true },
-  { transport: 'tcp', how: 'while prompts are computed', env: tcp, args: extra('auto'), overlaps: true },
-  { transport: 'tcp', how: 'as it is by default', env: tcp, args: [], overlaps: false },
+  { transport: 'tcp', how: 'as it is by default, while prompts are computed', env: tcp, args: [], overlaps: true },
+  { transport: 'tcp', how: 'after prompts were computed', env: tcp, args: extra('never'), overlaps: false },
 ])('prefill here, decode there, over $transport, $how', ({ transport, env, args, overlaps }) => {
   let group: ServingGroup;
   let frontend: ServingProcess;

@@ -21,7 +21,7 @@ export const defaultKvTransferConfig: KvTransferConfig = {
   kv_connector: 'NixlConnector',
   kv_role: 'kv_both',
   kv_load_failure_policy: 'fail',
-  kv_connector_extra_config: { overlap: 'never' },
+  kv_connector_extra_config: { overlap: 'auto' },
 };
 
 /** Reads `--kv-transfer-config`. Throws an Error whose message says what is wrong, in vLLM's words where it has some. */
@@ -57,7 +57,7 @@ export function parseKvTransferConfig(text: string, mode: DisaggregationMode): K
 /** Any fields may be in it; one means something here. */
 function extraConfig(value: unknown = {}): KvTransferConfig['kv_connector_extra_config'] {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Error('kv_connector_extra_config is not a JSON object');
-  const { overlap: given = 'never' } = value as { overlap?: unknown };
+  const { overlap: given = defaultKvTransferConfig.kv_connector_extra_config.overlap } = value as { overlap?: unknown };
   const overlap = overlaps.find((one) => one === given);
   if (overlap === undefined) throw new Error(`Unsupported overlap in kv_connector_extra_config: ${String(given)}. Supported are ${overlaps.join(', ')}`);
   return { overlap };
