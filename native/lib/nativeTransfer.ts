@@ -21,6 +21,8 @@ export interface NativeTransferAgentOptions {
   listen: string[];
   /** Threads that copy out of shared memory. Default 2, or 1 where there is one processor. */
   workers?: number;
+  /** Data connections to each peer over sockets, and the threads that they live on. Default 2, or 1 where there is one processor. */
+  lanes?: number;
   /** Bytes that are requested, verified and resumed as one: 4 KiB to 4 MiB. Default 256 KiB. */
   chunkBytes?: number;
   /** Bytes asked of one peer and not yet verified. Default 8 MiB. */
@@ -128,7 +130,7 @@ export interface NativeTransferMetrics {
   leasesLive: number;
 }
 
-/** One IO thread and a fixed number of copy workers. The process stays alive while a read or write is under way, and only then. */
+/** One IO thread and a fixed number of threads for bulk. The process stays alive while a read or write is under way, and only then. */
 export interface NativeTransferAgent {
   readonly epoch: bigint;
   metadata(): Buffer;

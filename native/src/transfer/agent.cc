@@ -37,6 +37,7 @@ void Agent::close() {
   if (closing_.exchange(true)) return;
   io_.poller.post([] {});
   io_thread_.join(); // it hands out work, so it goes first
+  io_.bulk.stop();
   std::vector<std::shared_ptr<Transfer>> left;
   {
     const std::lock_guard lock(mutex_);
@@ -51,7 +52,8 @@ void Agent::close() {
   const std::lock_guard lock(io_.pools_mutex);
   for (const auto& [id, pool] : io_.pools) io_.grants.revokePool(id, ended);
   io_.pools.clear();
-  sessions_.clear();
+  io_.loop.clear();
+  io_.bulk.clear();
   links_.clear();
   for (const auto& listener : listeners_)
     if (listener->address.is_unix && listener->address.host_or_path[0] != '@') unlink(listener->address.host_or_path.c_str());

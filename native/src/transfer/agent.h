@@ -40,7 +40,7 @@ public:
 };
 
 /**
- * One process's end of all transfers. Owns one IO thread and a fixed number of copy workers; nothing outlives it.
+ * One process's end of all transfers. Owns one IO thread and a fixed number of copy workers and bulk threads; nothing outlives it.
  * Thread contract: public methods may be called from any thread; `wake` is called from any thread and must not call back.
  */
 class Agent {
@@ -107,7 +107,8 @@ private:
   IoContext io_;
   NotificationLog notification_log_;
   std::vector<std::unique_ptr<Listener>> listeners_;
-  std::vector<std::unique_ptr<ServingSession>> sessions_;
+  /** Those that had not proved themselves when the last one came, oldest first. */
+  std::vector<std::weak_ptr<ServingSession>> strangers_;
   std::map<PeerKey, std::unique_ptr<PeerLink>> links_;
   std::unordered_map<uint64_t, PeerLink*> link_of_;
   std::unordered_map<uint64_t, std::vector<uint8_t>> push_orders_;

@@ -57,13 +57,18 @@ void Agent::accept(Listener& listener) {
 }
 
 void Agent::admit(std::unique_ptr<ByteStream> stream, const Address& at) {
+  std::erase_if(strangers_, [](const auto& one) {
+    const auto session = one.lock();
+    return !session || session->welcome() || session->closed(); // who is welcome may live on another thread
+  });
   // Beyond the cap the oldest one that has not proved itself makes room; proven peers are never dropped for strangers.
-  if (sessions_.size() >= io_.options.max_connections) {
-    const auto stranger = std::find_if(sessions_.begin(), sessions_.end(), [](const auto& session) { return !session->closed() && !session->welcome(); });
-    if (stranger == sessions_.end()) return;
-    (*stranger)->close({Code::Admission, Phase::Handshake, 0, "too many connections"});
+  if (io_.sessions >= io_.options.max_connections) {
+    if (strangers_.empty()) return;
+    strangers_.front().lock()->close({Code::Admission, Phase::Handshake, 0, "too many connections"});
   }
-  sessions_.push_back(std::make_unique<ServingSession>(io_, notification_log_, std::move(stream), at, io_.faults.get()));
+  auto session = std::make_shared<ServingSession>(io_, notification_log_, std::move(stream), at, io_.faults.get());
+  strangers_.push_back(session);
+  io_.loop.adopt(std::move(session));
 }
 
 void Agent::loop() {
@@ -79,18 +84,8 @@ int64_t Agent::tickAll() {
     grants_due_ = io_.grants.expire(now, ended);
     io_.reportGrants(ended);
   }
-  bool busy = false;
-  for (const auto& [key, link] : links_) {
-    due = std::min(due, link->tick(now));
-    link->pump();
-    busy |= link->awaitsBulk();
-  }
-  for (const auto& session : sessions_) {
-    due = std::min(due, session->tick(now));
-    busy |= session->owesBulk();
-  }
-  io_.poller.setBusy(busy);
-  std::erase_if(sessions_, [](const auto& session) { return session->closed(); });
+  for (const auto& [key, link] : links_) due = std::min(due, link->tick(now));
+  due = std::min(due, io_.loop.tick(now));
   io_.graveyard.clear();
   return std::min({due, grants_due_, next_deadline_});
 }

@@ -17,6 +17,8 @@ struct AgentOptions {
   std::vector<std::string> listen;
   /** Threads that copy out of shared memory. */
   int workers = 1;
+  /** Data connections to a peer over sockets, and the threads that they live on. */
+  int lanes = 2;
   /** What is requested, verified and resumed as one; 4 KiB … 4 MiB. */
   uint32_t chunk_bytes = 256 << 10;
   /** Bytes asked for and not yet verified: of one peer, and of all. */

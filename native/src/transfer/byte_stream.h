@@ -11,7 +11,7 @@
 
 namespace dynamo_labs::transfer {
 
-/** A non-blocking stream of bytes that can carry frames: what a transport provides. Ends with its destruction. IO thread only. */
+/** A non-blocking stream of bytes that can carry frames: what a transport provides. Ends with its destruction. One thread at a time: its poller's. */
 class ByteStream {
 public:
   virtual ~ByteStream() = default;
@@ -25,6 +25,10 @@ public:
   virtual int connectError() = 0;
   /** The peer sees the end of the stream and can still write; false where that cannot be. */
   virtual bool endWrites() = 0;
+  /** Whether another thread's poller can watch it. */
+  virtual bool movable() const { return false; }
+  /** Is watched by nobody here any more, and by this poller from the next `watch` on. */
+  virtual void moveTo(Poller&) {}
   /** The peer sees a reset instead of an end when this stream is destroyed. */
   virtual void resetWhenClosed() = 0;
 };

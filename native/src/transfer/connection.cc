@@ -42,6 +42,10 @@ void Connection::watch() {
   stream_->watch(wanted, this);
 }
 
+void Connection::arrive() {
+  if (stream_) stream_->watch(watched_, this);
+}
+
 void Connection::onReady(uint32_t events) {
   if (!stream_) return;
   if (connecting_) {
@@ -67,31 +71,22 @@ int64_t Connection::tick(int64_t now) {
 void Connection::readSome() {
   size_t budget = kBudget;
   while (budget > 0 && stream_ && paused_until_ == 0) {
-    iovec pieces[kMaxIov];
-    size_t count = 0, limit = budget;
-    const bool scatter = in_payload_ && scatter_ && !discard_;
+    iovec pieces[2];
+    size_t count = 0;
+    const bool data = in_payload_ && is_data_;
     if (!in_payload_) {
       pieces[count++] = {header_bytes_.data() + header_got_, kHeaderBytes - header_got_};
       // Whom we serve sends small frames, many at a time: whatever has arrived is read at once.
       if (side_ == FaultSide::Serve) pieces[count++] = {scratch, sizeof(scratch)};
-    } else if (discard_) {
-      pieces[count++] = {scratch, std::min(sizeof(scratch), header_.length - payload_got_)};
-    } else if (!scatter_) {
-      pieces[count++] = {payload_.data() + payload_got_, header_.length - payload_got_};
     } else {
-      if (faults_) limit = faultLimit(header_.length - payload_got_);
-      size_t left = limit;
-      for (size_t i = target_at_; i < target_.size() && count < kMaxIov - 1 && left > 0; i++) {
-        const size_t skip = i == target_at_ ? target_offset_ : 0, take = std::min(target_[i].iov_len - skip, left);
-        pieces[count++] = {static_cast<uint8_t*>(target_[i].iov_base) + skip, take};
-        left -= take;
-      }
-      // The next frame's header rides along: one system call per chunk instead of two.
-      if (!faults_ && left == limit - (header_.length - payload_got_) && count < kMaxIov) pieces[count++] = {header_bytes_.data(), kHeaderBytes};
-      if (count == 0) {
+      const size_t left = header_.length - payload_got_, limit = data && faults_ ? faultLimit(left) : left;
+      if (limit == 0) {
         carryOut();
         continue;
       }
+      pieces[count++] = {(data ? chunk_.data() : payload_.data()) + payload_got_, limit};
+      // The next frame's header rides along: one system call per chunk instead of two.
+      if (data && !faults_) pieces[count++] = {header_bytes_.data(), kHeaderBytes};
     }
     const ssize_t got = stream_->receive(pieces, count, fds_);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
@@ -100,7 +95,7 @@ void Connection::readSome() {
     if (got == 0) return close({Code::RemoteDisconnect, Phase::Read, 0, "the peer closed the connection"});
     if (fds_.size() > kMaxFdsHeld) return close({Code::Protocol, Phase::Read, 0, "descriptors that nobody asked for"});
     budget -= std::min(budget, static_cast<size_t>(got));
-    if (scatter && faults_) faultMoved(static_cast<size_t>(got));
+    if (data && faults_) faultMoved(static_cast<size_t>(got));
     const size_t first = std::min(static_cast<size_t>(got), pieces[0].iov_len);
     if (!in_payload_ && side_ == FaultSide::Serve) {
       if (!consume(first) || !feed(scratch, static_cast<size_t>(got) - first)) return;
@@ -130,14 +125,6 @@ bool Connection::consume(size_t bytes) {
   }
   const size_t of_payload = std::min(bytes, header_.length - payload_got_);
   payload_got_ += of_payload;
-  if (scatter_ && !discard_) {
-    for (size_t left = of_payload; left > 0;) {
-      const size_t take = std::min(left, target_[target_at_].iov_len - target_offset_);
-      target_offset_ += take;
-      left -= take;
-      if (target_offset_ == target_[target_at_].iov_len) target_at_++, target_offset_ = 0;
-    }
-  }
   if (payload_got_ < header_.length) return true;
   if (!payloadComplete()) return false;
   if (bytes == of_payload) return true;
@@ -148,25 +135,20 @@ bool Connection::consume(size_t bytes) {
 bool Connection::headerComplete() {
   const FrameError error = decodeHeader(header_bytes_.data(), header_);
   if (error != FrameError::None) return close({Code::Protocol, Phase::Read, 0, name(error)}), false;
-  header_got_ = payload_got_ = target_at_ = target_offset_ = 0;
+  header_got_ = payload_got_ = 0;
   in_payload_ = true;
-  discard_ = scatter_ = false;
-  target_.clear();
-  if (header_.type == FrameType::Data) {
-    if (side_ == FaultSide::Serve) return close({Code::Protocol, Phase::Read, 0, "bulk that nobody asked for"}), false;
-    scatter_ = true;
-    discard_ = !handler_.onDataTarget(*this, header_, target_);
-  } else {
-    payload_.resize(header_.length);
-  }
-  return open() && (header_.length > 0 || payloadComplete());
+  is_data_ = header_.type == FrameType::Data;
+  if (is_data_ && side_ == FaultSide::Serve) return close({Code::Protocol, Phase::Read, 0, "bulk that nobody asked for"}), false;
+  if (is_data_) chunk_.reserve(header_.length);
+  else payload_.resize(header_.length);
+  return header_.length > 0 || payloadComplete();
 }
 
 bool Connection::payloadComplete() {
   in_payload_ = false;
-  if (scatter_) {
-    const bool intact = discard_ || (header_.flags & kUnverified) != 0 || hashPieces(target_.data(), target_.size()) == header_.payload_hash;
-    handler_.onData(*this, header_, intact, discard_);
+  if (is_data_) {
+    const bool intact = (header_.flags & kUnverified) != 0 || hashBytes(chunk_.data(), header_.length) == header_.payload_hash;
+    handler_.onData(*this, header_, chunk_.data(), intact);
   } else {
     if (header_.length > 0 && hashBytes(payload_.data(), payload_.size()) != header_.payload_hash)
       return close({Code::Protocol, Phase::Read, 0, "payload checksum of a control frame"}), false;
@@ -175,10 +157,6 @@ bool Connection::payloadComplete() {
     handler_.onFrame(*this, header_, payload_, std::move(fds));
   }
   return open();
-}
-
-void Connection::discardCurrent(uint64_t transfer) {
-  if (in_payload_ && scatter_ && header_.transfer == transfer) discard_ = true;
 }
 
 void Connection::send(FrameHeader header, std::vector<uint8_t> payload, std::vector<int> fds) {

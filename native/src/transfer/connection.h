@@ -10,6 +10,7 @@
 #include "byte_stream.h"
 #include "fault_plan.h"
 #include "frame.h"
+#include "staging_buffer.h"
 #include "status.h"
 #include "unique_fd.h"
 
@@ -17,17 +18,15 @@ namespace dynamo_labs::transfer {
 
 class Connection;
 
-/** The one who speaks the protocol over a connection. All calls come on the IO thread. */
+/** The one who speaks the protocol over a connection. All calls come on the thread where the connection lives. */
 class ConnectionHandler {
 public:
   virtual ~ConnectionHandler() = default;
   virtual void onConnected(Connection&) {}
   /** A whole frame; its payload hash was right. */
   virtual void onFrame(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload, std::vector<UniqueFd> fds) = 0;
-  /** Where a Data payload goes; false = nobody wants it any more. */
-  virtual bool onDataTarget(Connection&, const FrameHeader&, std::vector<iovec>&) { return false; }
-  /** After the last byte. `intact`: its hash was right, or it was not asked to be verified. */
-  virtual void onData(Connection&, const FrameHeader&, bool /*intact*/, bool /*discarded*/) {}
+  /** A whole chunk, which lies here until this returns. `intact`: its hash was right, or it was not asked to be verified. */
+  virtual void onData(Connection&, const FrameHeader&, const uint8_t* /*payload*/, bool /*intact*/) {}
   /** Everything queued has been written: queue more if there is any. */
   virtual void onDrained(Connection&) {}
   /** The fault `expire` is due: every grant ends now. */
@@ -35,7 +34,7 @@ public:
   virtual void onClosed(Connection& connection, const Failure& why) = 0;
 };
 
-/** A stream that carries frames. Owned by its handler; must not be deleted inside a callback (see `IoContext::bury`). IO thread only. */
+/** A stream that carries frames. Owned by its handler; must not be deleted inside a callback (see `IoContext::bury`). One thread at a time. */
 class Connection : public Pollable {
 public:
   Connection(std::unique_ptr<ByteStream> stream, bool connected, ConnectionHandler& handler, FaultPlan* faults, FaultSide side);
@@ -48,14 +47,16 @@ public:
   void flush();
   /** `pieces` must stay valid while `keep` lives; `header.payload_hash` is the caller's. */
   void sendPieces(const FrameHeader& header, std::vector<iovec> pieces, std::shared_ptr<const void> keep);
-  /** Bytes of the payload being received are dropped instead of being written to their target. */
-  void discardCurrent(uint64_t transfer);
   void close(const Failure& why);
   /** Ends without telling the handler. */
   void abandon();
   /** Resumes after a fault's pause; returns when to be called again. */
   int64_t tick(int64_t now);
   bool open() const { return stream_ != nullptr; }
+  bool movable() const { return stream_ && stream_->movable(); }
+  /** Leaves this thread for another poller's, where `arrive` is called. */
+  void leaveFor(Poller& poller) { stream_->moveTo(poller); }
+  void arrive();
   /** There is something to send: onDrained will be called when the stream takes it. */
   void wantDrain();
   bool idle() const { return out_.empty(); }
@@ -97,16 +98,13 @@ private:
   const FaultSpec* due_ = nullptr;
   size_t fault_allowance_ = 0; // payload bytes that may still move before `due_`
   int64_t paused_until_ = 0;
-  uint64_t rate_ = 0;
 
   std::array<uint8_t, kHeaderBytes> header_bytes_;
   size_t header_got_ = 0;
   FrameHeader header_;
-  bool in_payload_ = false, scatter_ = false, discard_ = false;
+  bool in_payload_ = false, is_data_ = false;
   std::vector<uint8_t> payload_;
-  std::vector<iovec> target_;
-  size_t target_at_ = 0;      // first piece that is not full
-  size_t target_offset_ = 0;  // bytes in it
+  StagingBuffer chunk_;
   size_t payload_got_ = 0;
   std::vector<UniqueFd> fds_;
   std::deque<Out> out_;

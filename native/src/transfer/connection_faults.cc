@@ -7,10 +7,10 @@
 namespace dynamo_labs::transfer {
 
 size_t Connection::faultLimit(size_t bytes) {
-  if (rate_ > 0) {
+  if (const uint64_t rate = faults_->rate(side_); rate > 0) {
     // Slices of 10 ms; the pause after each makes the rate.
-    bytes = std::min<size_t>(bytes, std::max<uint64_t>(rate_ / 100, 1));
-    paused_until_ = nowNs() + static_cast<int64_t>(bytes * 1'000'000'000 / rate_);
+    bytes = std::min<size_t>(bytes, std::max<uint64_t>(rate / 100, 1));
+    paused_until_ = faults_->pace(side_, bytes);
   }
   // What was allowed and did not move (the socket was empty or full) is still allowed: a planned fault is never skipped.
   if (fault_allowance_ == 0 && !due_) {
@@ -36,7 +36,7 @@ void Connection::carryOut() {
     writes_ended_ = true;
     return watch();
   case FaultKind::Stall: paused_until_ = nowNs() + fault->ms * kMs; return watch();
-  case FaultKind::Rate: rate_ = std::max<uint64_t>(fault->bytes_per_second, 1); return;
+  case FaultKind::Rate: return; // the plan has it: all connections share it
   case FaultKind::Kill: kill(fault->pid > 0 ? static_cast<pid_t>(fault->pid) : getpid(), SIGKILL); return;
   case FaultKind::Expire: return handler_.onExpireFault();
   case FaultKind::Delay:

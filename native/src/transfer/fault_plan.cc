@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "monotonic.h"
+
 namespace dynamo_labs::transfer {
 
 namespace {
@@ -65,6 +67,14 @@ std::optional<FaultSpec> FaultPlan::take(FaultKind kind, FaultSide side) {
 void FaultPlan::report(const FaultSpec& spec) {
   const std::lock_guard lock(mutex_);
   reports_.push_back({spec.kind, spec.side, moved_[static_cast<size_t>(spec.side)]});
+  if (spec.kind == FaultKind::Rate) rate_[static_cast<size_t>(spec.side)] = std::max<uint64_t>(spec.bytes_per_second, 1);
+}
+
+int64_t FaultPlan::pace(FaultSide side, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  int64_t& free_at = free_at_[static_cast<size_t>(side)];
+  free_at = std::max(free_at, nowNs()) + static_cast<int64_t>(bytes * 1'000'000'000 / rate(side));
+  return free_at;
 }
 
 uint64_t FaultPlan::draw() {

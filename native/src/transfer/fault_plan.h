@@ -1,4 +1,5 @@
 #pragma once
+#include <atomic>
 #include <cstdint>
 #include <mutex>
 #include <optional>
@@ -68,6 +69,10 @@ public:
   /** Says that a fault which pass() returned has been carried out. */
   void report(const FaultSpec& spec);
   uint64_t draw();
+  /** Bytes a second that a side may move since its fault `rate` was carried out, over all connections; 0 = as many as it likes. */
+  uint64_t rate(FaultSide side) const { return rate_[static_cast<size_t>(side)].load(std::memory_order_relaxed); }
+  /** Takes so many of them: when (nowNs clock) the next ones may move. */
+  int64_t pace(FaultSide side, uint64_t bytes);
   std::vector<FaultReport> reports() const;
 
 private:
@@ -80,6 +85,8 @@ private:
   std::mt19937_64 random_;
   std::vector<Planned> planned_;
   uint64_t moved_[2] = {0, 0};
+  std::atomic<uint64_t> rate_[2] = {0, 0};
+  int64_t free_at_[2] = {0, 0};
   std::vector<FaultReport> reports_;
 };
 

@@ -19,7 +19,7 @@ UcxWorker* IoContext::ucxWorker(std::string& why) {
   return ucx.get();
 }
 
-std::unique_ptr<ByteStream> IoContext::dial(const Address& address, int& err) {
+std::unique_ptr<ByteStream> IoContext::dial(const Address& address, Poller& of, int& err) {
   if (address.is_ucx) {
     std::string why;
     UcxWorker* worker = ucxWorker(why);
@@ -28,7 +28,7 @@ std::unique_ptr<ByteStream> IoContext::dial(const Address& address, int& err) {
     return stream;
   }
   UniqueFd fd = connectTo(address, err);
-  return fd.valid() ? std::make_unique<SocketStream>(poller, std::move(fd)) : nullptr;
+  return fd.valid() ? std::make_unique<SocketStream>(of, std::move(fd)) : nullptr;
 }
 
 } // namespace dynamo_labs::transfer

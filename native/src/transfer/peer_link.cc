@@ -9,17 +9,22 @@
 
 namespace dynamo_labs::transfer {
 
-PeerLink::PeerLink(IoContext& io, PeerKey key, Address address) : io_(io), key_(std::move(key)), address_(std::move(address)) {}
+PeerLink::PeerLink(IoContext& io, PeerKey key, Address address)
+    : io_(io), key_(std::move(key)), address_(std::move(address)), wanted_(io.outstanding, io.options.window) {}
 
 bool PeerLink::isFatal(Code code) const { return code == Code::Mismatch || code == Code::Unauthorized || code == Code::EpochMismatch || code == Code::NotSupported; }
 
 void PeerLink::add(std::shared_ptr<Transfer> transfer) {
   transfer->transport = key_.kind;
   transfers_[transfer->id] = transfer;
-  if (usesData()) turn_.push_back(transfer->id);
-  else detached_.push_back(transfer);
-  if (state_ == State::Idle) return connect();
+  if (!usesLanes()) detached_.push_back(transfer);
   if (state_ == State::Ready) start(transfer);
+  if (usesLanes()) wanted_.add(transfer); // from here on lanes may have it
+  if (state_ == State::Idle) return connect();
+  if (state_ != State::Ready) return;
+  // Few chunks are not worth waking everybody for.
+  for (size_t i = 0; i < std::min<size_t>(lanes_.size(), transfer->plan.chunks()); i++) lanes_[(next_lane_ + i) % lanes_.size()]->go();
+  next_lane_++;
 }
 
 void PeerLink::push(std::shared_ptr<Transfer> transfer, std::vector<uint8_t> order) {
@@ -35,7 +40,7 @@ void PeerLink::drop(const std::shared_ptr<Transfer>& transfer) {
   pushes_.erase(transfer->id);
   push_orders_.erase(transfer->id);
   std::erase(detached_, transfer);
-  if (data_.connection) data_.connection->discardCurrent(transfer->id);
+  wanted_.drop(transfer->id);
 }
 
 void PeerLink::settle(const std::shared_ptr<Transfer>& transfer, Failure why) {
@@ -44,47 +49,40 @@ void PeerLink::settle(const std::shared_ptr<Transfer>& transfer, Failure why) {
   if (kept->stop(std::move(why))) io_.settle(kept);
 }
 
-bool PeerLink::open(Wire& wire, Failure& why) {
-  int err = 0;
-  std::unique_ptr<ByteStream> stream = io_.dial(address_, err);
-  if (!stream) {
-    why = {Code::RemoteDisconnect, Phase::Connect, err, std::strerror(err)};
-    return false;
-  }
-  wire = {};
-  FaultPlan* faults = &wire == &data_ ? io_.faults.get() : nullptr;
-  wire.connection = std::make_unique<Connection>(std::move(stream), err == 0, *this, faults, FaultSide::Read);
-  return true;
-}
-
 void PeerLink::connect() {
   state_ = State::Connecting;
   handshake_by_ = nowNs() + io_.options.handshake_ms * kMs;
   for (const auto& [id, transfer] : transfers_) transfer->setPhase(Phase::Connect);
-  Failure why;
-  if (!open(control_, why) || (usesData() && !open(data_, why))) fail(why);
+  int err = 0;
+  std::unique_ptr<ByteStream> stream = io_.dial(address_, io_.poller, err);
+  if (!stream) return fail({Code::RemoteDisconnect, Phase::Connect, err, std::strerror(err)});
+  handshake_.emplace(io_.identity, io_.options.token, key_, Channel::Control);
+  control_ = std::make_unique<Connection>(std::move(stream), err == 0, *this, nullptr, FaultSide::Read);
+  for (size_t i = 0; i < laneCount(); i++) {
+    IoLoop* const bulk = key_.kind == TransportKind::Ucx ? nullptr : io_.bulk.loop(i);
+    IoLoop& loop = bulk ? *bulk : io_.loop;
+    lanes_.push_back(std::make_shared<ReaderLane>(io_, loop, *this, wanted_, key_, address_, io_.options.peer_window / laneCount()));
+    loop.send(lanes_.back());
+  }
 }
 
 void PeerLink::close() {
-  for (Wire* wire : {&control_, &data_})
-    if (wire->connection) wire->connection->abandon();
+  if (control_) control_->abandon();
+  lanes_.clear();
   for (auto& [pool, source] : maps_) *source.owner_lives = false;
   maps_.clear();
 }
 
 void PeerLink::fail(const Failure& why) {
-  for (Wire* wire : {&control_, &data_}) {
-    if (!wire->connection) continue;
-    wire->connection->abandon();
-    io_.bury(std::move(wire->connection));
-    *wire = {};
+  if (control_) {
+    control_->abandon();
+    io_.bury(std::move(control_));
   }
+  for (const auto& lane : lanes_) lane->shut();
+  lanes_.clear();
+  lanes_welcome_ = 0;
   for (auto& [pool, source] : maps_) *source.owner_lives = false;
   maps_.clear();
-  io_.outstanding -= outstanding_bytes_;
-  outstanding_bytes_ = 0;
-  outstanding_.clear();
-  turn_.clear();
   const bool was_up = state_ == State::Ready;
   // A socket file that nobody listens on any more: the owner's process is gone. Over TCP the same is believed after a second try.
   const bool gone = why.phase == Phase::Connect && was_ready_ && (why.err == ECONNREFUSED || why.err == ENOENT) && (address_.is_unix || failures_ > 1);
@@ -96,21 +94,17 @@ void PeerLink::fail(const Failure& why) {
   state_ = State::Waiting;
   const Transfers reads = transfers_, pushes = pushes_; // settling and rerouting change them
   for (const auto& [id, transfer] : reads) {
+    if (!isUnderWay(*transfer)) continue;
     transfer->attempts++;
     if (was_up) transfer->retries++, io_.metrics.retries++, transfer->timeline.add("disconnected", why.message);
-    if (usesData()) {
-      for (uint8_t& chunk : transfer->states)
-        if (chunk == Transfer::Asked) chunk = Transfer::Missing;
-      transfer->cursor = 0;
-    }
     if (isFatal(why.code)) settle(transfer, why);
     else if (gone) settle(transfer, {Code::RemoteDisconnect, Phase::Read, why.err, "the owner is gone"});
     else if (transfer->attempts > io_.options.max_attempts || (!was_ready_ && transfer->transport_at + 1 < transfer->spec.transports.size())) {
-      if (usesData() || std::find(detached_.begin(), detached_.end(), transfer) != detached_.end()) {
+      if (usesLanes() || std::find(detached_.begin(), detached_.end(), transfer) != detached_.end()) {
         drop(transfer);
         io_.reroute(transfer, why);
       }
-    } else if (usesData()) turn_.push_back(id);
+    }
   }
   for (const auto& [id, transfer] : pushes)
     if (was_up || isFatal(why.code) || gone || ++transfer->attempts > io_.options.max_attempts) settle(transfer, why);
@@ -120,16 +114,28 @@ void PeerLink::fail(const Failure& why) {
   }
 }
 
-void PeerLink::onClosed(Connection& connection, const Failure& why) {
+void PeerLink::onClosed(Connection&, const Failure& why) {
   Failure seen = why;
-  if (!wireOf(connection).welcome && seen.phase != Phase::Connect) seen.phase = Phase::Handshake;
+  if (!handshake_->welcome() && seen.phase != Phase::Connect) seen.phase = Phase::Handshake;
   fail(seen);
 }
 
+bool PeerLink::isLane(const ReaderLane& lane) const {
+  return std::any_of(lanes_.begin(), lanes_.end(), [&lane](const auto& one) { return one.get() == &lane; });
+}
+
+void PeerLink::onLaneWelcome(const ReaderLane& lane) {
+  if (!isLane(lane)) return;
+  lanes_welcome_++;
+  welcomed();
+}
+
+void PeerLink::onLaneClosed(const ReaderLane& lane, const Failure& why) {
+  if (isLane(lane)) fail(why);
+}
+
 int64_t PeerLink::tick(int64_t now) {
-  int64_t due = kNever;
-  for (Wire* wire : {&control_, &data_})
-    if (wire->connection) due = std::min(due, wire->connection->tick(now));
+  int64_t due = control_ ? control_->tick(now) : kNever;
   if (state_ == State::Waiting) {
     if (now < retry_at_) return std::min(due, retry_at_);
     connect();
@@ -150,7 +156,7 @@ int64_t PeerLink::tick(int64_t now) {
       FrameHeader header;
       header.type = FrameType::Renew;
       header.aux = transfer->spec.grant.id;
-      control_.connection->send(header);
+      control_->send(header);
     }
   }
   return std::min(due, renew_at_);
@@ -171,7 +177,7 @@ void PeerLink::sendNotice(uint32_t sequence, Notice& notice) {
   header.type = FrameType::Notify;
   header.sequence = sequence;
   header.aux = notice.grant;
-  control_.connection->send(header, {notice.payload.begin(), notice.payload.end()});
+  control_->send(header, {notice.payload.begin(), notice.payload.end()});
 }
 
 } // namespace dynamo_labs::transfer

@@ -1,4 +1,4 @@
-// The reader's end: handshake, mapping, and the chunks themselves.
+// The reader's end: what is said over the control connection.
 #include <algorithm>
 #include <cstring>
 
@@ -8,13 +8,11 @@
 
 namespace dynamo_labs::transfer {
 
-namespace {
-constexpr uint32_t kMaxChecksumFailures = 16;
-}
-
 void PeerLink::onFrame(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload, std::vector<UniqueFd> fds) {
-  Wire& wire = wireOf(connection);
-  if (!wire.welcome) return onHandshakeFrame(wire, header, payload);
+  if (!handshake_->welcome()) {
+    if (handshake_->onFrame(connection, header, payload)) welcomed();
+    return;
+  }
   switch (header.type) {
   case FrameType::Mapped: return onMapped(header, std::move(fds));
   case FrameType::Failed: return onFailed(header, payload);
@@ -33,46 +31,20 @@ void PeerLink::onFrame(Connection& connection, const FrameHeader& header, const 
   }
 }
 
-void PeerLink::onHandshakeFrame(Wire& wire, const FrameHeader& header, const std::vector<uint8_t>& payload) {
-  Connection& connection = *wire.connection;
-  const auto end = [&](Code code, const std::string& why) { connection.close({code, Phase::Handshake, 0, why}); };
-  if (header.type == FrameType::Refuse) {
-    const auto refusal = decodeRefusal(payload.data(), payload.size());
-    return refusal ? end(refusal->code, "refused: " + refusal->reason) : end(Code::Protocol, "not a Refuse");
-  }
-  if (header.type == FrameType::Challenge && !wire.challenged) {
-    const auto challenge = decodeChallenge(payload.data(), payload.size());
-    if (!challenge) return end(Code::Protocol, "not a Challenge");
-    wire.challenge = *challenge;
-    wire.challenged = true;
-    if (challenge->owner.name != key_.name) return end(Code::Mismatch, "another agent answers at this address: " + challenge->owner.name);
-    if (key_.epoch != 0 && challenge->owner.epoch != key_.epoch) return end(Code::EpochMismatch, "the owner is another process than the one that granted");
-    if (challenge->owner.fingerprint != io_.identity.fingerprint) return end(Code::Mismatch, "the owner's fingerprint is '" + challenge->owner.fingerprint + "'");
-    wire.hello = {io_.identity, key_.epoch, &wire == &data_ ? Channel::Data : Channel::Control, randomNonce(), {}};
-    wire.hello.proof = helloProof(io_.options.token, wire.challenge, wire.hello);
-    FrameHeader answer;
-    answer.type = FrameType::Hello;
-    return connection.send(answer, encode(wire.hello));
-  }
-  if (header.type != FrameType::Welcome || !wire.challenged) return end(Code::Protocol, "not a handshake");
-  const auto welcome = decodeWelcome(payload.data(), payload.size());
-  if (!welcome || !sameDigest(welcome->proof, welcomeProof(io_.options.token, wire.challenge, wire.hello))) return end(Code::Unauthorized, "the owner does not know the token");
-  wire.welcome = true;
-  if (control_.welcome && (!usesData() || data_.welcome)) ready();
-}
-
-void PeerLink::ready() {
+void PeerLink::welcomed() {
+  if (!handshake_->welcome() || lanes_welcome_ < lanes_.size()) return;
   state_ = State::Ready;
   was_ready_ = true;
   renew_at_ = 0;
-  if (!usesData()) {
+  if (!usesLanes()) {
     for (const std::shared_ptr<Transfer>& transfer : std::vector(detached_)) start(transfer);
   } else {
-    for (const auto& [id, transfer] : transfers_) start(transfer);
+    for (const auto& [id, transfer] : transfers_)
+      if (isUnderWay(*transfer)) start(transfer);
   }
   for (const auto& [id, transfer] : pushes_) start(transfer);
   for (auto& [sequence, notice] : notices_) sendNotice(sequence, notice);
-  pump();
+  for (const auto& lane : lanes_) lane->go();
 }
 
 void PeerLink::start(const std::shared_ptr<Transfer>& transfer) {
@@ -83,7 +55,7 @@ void PeerLink::start(const std::shared_ptr<Transfer>& transfer) {
     header.type = FrameType::Push;
     transfer->timeline.add("asked_to_read");
     transfer->setPhase(Phase::Read);
-    return control_.connection->send(header, push->second);
+    return control_->send(header, push->second);
   }
   transfer->timeline.add("handshake");
   if (transfer->bytesDone() > 0) {
@@ -92,7 +64,7 @@ void PeerLink::start(const std::shared_ptr<Transfer>& transfer) {
     io_.metrics.resumed_bytes += missing;
     transfer->timeline.add("resumed", std::to_string(missing));
   }
-  if (usesData()) return transfer->setPhase(Phase::Read);
+  if (usesLanes()) return transfer->setPhase(Phase::Read);
   const auto mapped = maps_.find(transfer->spec.grant.pool);
   if (mapped != maps_.end()) {
     transfer->setPhase(Phase::Read);
@@ -103,7 +75,7 @@ void PeerLink::start(const std::shared_ptr<Transfer>& transfer) {
   transfer->setPhase(Phase::Map);
   header.type = FrameType::Map;
   header.aux = transfer->spec.grant.pool;
-  control_.connection->send(header);
+  control_->send(header);
 }
 
 void PeerLink::onMapped(const FrameHeader& header, std::vector<UniqueFd> fds) {
@@ -147,7 +119,6 @@ void PeerLink::lost(const std::shared_ptr<Transfer>& transfer) {
 void PeerLink::onFailed(const FrameHeader& header, const std::vector<uint8_t>& payload) {
   const auto refusal = decodeRefusal(payload.data(), payload.size());
   if (!refusal) return fail({Code::Protocol, Phase::Read, 0, "not a Failed"});
-  forget(header.transfer, header.sequence);
   const auto at = transfers_.find(header.transfer);
   if (at == transfers_.end()) return;
   const std::shared_ptr<Transfer> transfer = at->second;
@@ -167,94 +138,6 @@ void PeerLink::onPushDone(const FrameHeader& header, const std::vector<uint8_t>&
   const std::shared_ptr<Transfer> transfer = at->second;
   if (code == 0) transfer->finishRemotely();
   settle(transfer, {static_cast<Code>(code), Phase::Read, 0, "the target: " + message});
-}
-
-void PeerLink::pump() {
-  if (state_ != State::Ready || !usesData() || turn_.empty()) return;
-  // Asks in batches of a quarter of the window: the owner wakes up once for several chunks.
-  if (outstanding_bytes_ > io_.options.peer_window / 4 * 3) return;
-  bool full = false;
-  data_.connection->hold();
-  while (!turn_.empty()) {
-    full = outstanding_bytes_ >= io_.options.peer_window || (io_.outstanding >= io_.options.window && outstanding_bytes_ > 0);
-    if (full) break;
-    const uint64_t id = turn_.front();
-    turn_.pop_front();
-    const auto at = transfers_.find(id);
-    if (at == transfers_.end()) continue;
-    Transfer& transfer = *at->second;
-    while (transfer.cursor < transfer.states.size() && transfer.states[transfer.cursor] != Transfer::Missing) transfer.cursor++;
-    if (transfer.cursor == transfer.states.size()) continue;
-    request(transfer, transfer.cursor++);
-    turn_.push_back(id);
-  }
-  data_.connection->flush();
-  if (full && !stalled_) io_.metrics.credit_stalls++;
-  stalled_ = full;
-}
-
-void PeerLink::request(Transfer& transfer, uint32_t chunk) {
-  FrameHeader header;
-  header.type = FrameType::Request;
-  header.flags = transfer.spec.verify ? 0 : kUnverified;
-  header.transfer = transfer.id;
-  header.aux = transfer.spec.grant.id;
-  header.sequence = chunk;
-  ByteWriter out;
-  out.put(transfer.spec.grant.pool);
-  uint32_t bytes = 0;
-  for (const Piece* piece = transfer.plan.begin(chunk); piece != transfer.plan.end(chunk); piece++) {
-    out.put(piece->remote).put(static_cast<uint32_t>(piece->length));
-    bytes += static_cast<uint32_t>(piece->length);
-  }
-  transfer.states[chunk] = Transfer::Asked;
-  outstanding_[{transfer.id, chunk}] = bytes;
-  outstanding_bytes_ += bytes;
-  io_.outstanding += bytes;
-  data_.connection->send(header, out.take());
-}
-
-uint32_t PeerLink::forget(uint64_t transfer, uint32_t chunk) {
-  const auto at = outstanding_.find({transfer, chunk});
-  if (at == outstanding_.end()) return 0;
-  const uint32_t bytes = at->second;
-  outstanding_.erase(at);
-  outstanding_bytes_ -= bytes;
-  io_.outstanding -= bytes;
-  return bytes;
-}
-
-bool PeerLink::onDataTarget(Connection& connection, const FrameHeader& header, std::vector<iovec>& target) {
-  const auto at = transfers_.find(header.transfer);
-  if (!data_.welcome || data_.connection.get() != &connection) return connection.close({Code::Protocol, Phase::Read, 0, "bulk on a control connection"}), false;
-  if (at == transfers_.end() || header.sequence >= at->second->states.size() || at->second->states[header.sequence] != Transfer::Asked) return false;
-  const Transfer& transfer = *at->second;
-  uint64_t bytes = 0;
-  for (const Piece* piece = transfer.plan.begin(header.sequence); piece != transfer.plan.end(header.sequence); piece++) {
-    target.push_back({transfer.spec.local->data() + piece->local, piece->length});
-    bytes += piece->length;
-  }
-  if (bytes != header.length) return connection.close({Code::Protocol, Phase::Read, 0, "a chunk of another length than asked for"}), false;
-  return true;
-}
-
-void PeerLink::onData(Connection&, const FrameHeader& header, bool intact, bool discarded) {
-  const uint32_t bytes = forget(header.transfer, header.sequence);
-  const auto at = transfers_.find(header.transfer);
-  if (discarded || at == transfers_.end()) return;
-  const std::shared_ptr<Transfer> transfer = at->second;
-  if (transfer->spec.verify && (header.flags & kUnverified) != 0) intact = false; // asked to be verified: an owner cannot decide otherwise
-  if (intact) {
-    transfer->attempts = 0;
-    if (transfer->chunkDone(header.sequence, bytes)) settle(transfer, {});
-  } else {
-    transfer->states[header.sequence] = Transfer::Missing;
-    transfer->cursor = std::min(transfer->cursor, header.sequence);
-    turn_.push_back(transfer->id);
-    transfer->timeline.add("checksum", std::to_string(header.sequence));
-    if (++transfer->checksum_failures > kMaxChecksumFailures) settle(transfer, {Code::Checksum, Phase::Read, 0, "too many chunks did not match their checksum"});
-  }
-  pump();
 }
 
 } // namespace dynamo_labs::transfer

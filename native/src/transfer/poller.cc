@@ -85,6 +85,12 @@ void Poller::run(int64_t due) {
   for (const auto& one : work) one();
 }
 
+void Poller::forget() {
+  std::vector<std::function<void()>> work;
+  const std::lock_guard lock(mutex_);
+  work.swap(posted_);
+}
+
 void Poller::post(std::function<void()> work) {
   bool first;
   {

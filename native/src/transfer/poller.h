@@ -56,6 +56,8 @@ public:
   void run(int64_t due);
   /** Any thread. */
   void post(std::function<void()> work);
+  /** Drops posted work that will not be done any more. */
+  void forget();
 
 private:
   int wait(epoll_event* events, int64_t due);

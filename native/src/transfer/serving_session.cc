@@ -16,6 +16,7 @@ bool NotificationLog::first(uint64_t sender_epoch, uint32_t sequence) {
 
 ServingSession::ServingSession(IoContext& io, NotificationLog& log, std::unique_ptr<ByteStream> stream, const Address& at, FaultPlan* faults)
     : io_(io), log_(log), faults_(faults), local_(at.is_unix), hello_by_(nowNs() + io.options.handshake_ms * kMs) {
+  io_.sessions++;
   connection_ = std::make_unique<Connection>(std::move(stream), true, *this, faults, FaultSide::Serve);
   challenge_ = {io.identity, randomNonce()};
   if (faults_ && faults_->take(FaultKind::WrongEpoch, FaultSide::Serve)) challenge_.owner.epoch ^= 1;
@@ -25,7 +26,10 @@ ServingSession::ServingSession(IoContext& io, NotificationLog& log, std::unique_
   if (faults_ && faults_->take(FaultKind::Refuse, FaultSide::Serve)) refuse(Code::Admission, "fault: refuse");
 }
 
-ServingSession::~ServingSession() { *self_ = nullptr; }
+ServingSession::~ServingSession() {
+  *self_ = nullptr;
+  io_.sessions--;
+}
 
 int64_t ServingSession::tick(int64_t now) {
   if (closed()) return kNever;
@@ -77,6 +81,7 @@ void ServingSession::onFrame(Connection& connection, const FrameHeader& header, 
     if (header.type != FrameType::Hello) return connection.close({Code::Unauthorized, Phase::Handshake, 0, "spoke before the handshake"});
     return onHello(payload);
   }
+  if (hello_.channel == Channel::Data && header.type != FrameType::Request) return connection.close({Code::Protocol, Phase::Read, 0, "a frame for the control connection"});
   switch (header.type) {
   case FrameType::Map: return onMap(header);
   case FrameType::Request: return onRequest(header, payload);
@@ -109,6 +114,16 @@ void ServingSession::onHello(const std::vector<uint8_t>& payload) {
   FrameHeader header;
   header.type = FrameType::Welcome;
   connection_->send(header, encode(Welcome{welcomeProof(io_.options.token, challenge_, hello_)}));
+  if (hello_.channel == Channel::Data) io_.poller.post([&io = io_, self = this] { moveToBulk(io, self); }); // not from inside the connection that called us
+}
+
+void ServingSession::moveToBulk(IoContext& io, ServingSession* session) {
+  const std::shared_ptr<LoopMember> kept = io.loop.release(session); // it may be gone
+  if (!kept || session->closed()) return;
+  IoLoop* const to = session->connection_->movable() ? io.bulk.leastLoaded() : nullptr;
+  if (!to) return io.loop.adopt(kept);
+  session->connection_->leaveFor(to->poller);
+  to->send(kept);
 }
 
 void ServingSession::onMap(const FrameHeader& header) {

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "io_context.h"
+#include "io_loop.h"
 #include "push_order.h"
 #include "socket.h"
 
@@ -20,15 +21,20 @@ private:
   std::map<uint64_t, std::set<uint32_t>> seen_;
 };
 
-/** The owner's end of one connection: lets the peer prove itself, then serves what its grants cover. IO thread only. */
-class ServingSession : public ConnectionHandler {
+/**
+ * The owner's end of one connection: lets the peer prove itself, then serves what its grants cover. Begins on the IO thread; a data connection moves to
+ * a bulk thread when its peer has proved itself.
+ */
+class ServingSession : public ConnectionHandler, public LoopMember {
 public:
   ServingSession(IoContext& io, NotificationLog& log, std::unique_ptr<ByteStream> stream, const Address& at, FaultPlan* faults);
   ~ServingSession() override;
   bool closed() const { return !connection_ || !connection_->open(); }
   bool welcome() const { return welcome_; }
-  bool owesBulk() const { return pending_bytes_ > 0 || (connection_ && !connection_->idle()); }
-  int64_t tick(int64_t now);
+  void onAdopted() override { connection_->arrive(); }
+  int64_t tick(int64_t now) override;
+  bool over() const override { return closed(); }
+  bool busy() const override { return pending_bytes_ > 0 || !connection_->idle(); }
   void close(const Failure& why);
   /** Answers a push; false if the writer is gone. */
   void answerPush(uint64_t transfer, const TransferResult& result);
@@ -55,6 +61,7 @@ private:
   void onRequest(const FrameHeader& header, const std::vector<uint8_t>& payload);
   void onNotify(const FrameHeader& header, const std::vector<uint8_t>& payload);
   void onPush(const FrameHeader& header, const std::vector<uint8_t>& payload);
+  static void moveToBulk(IoContext& io, ServingSession* session);
   void refuse(Code code, const std::string& reason);
   void sendFailed(const FrameHeader& request, const Failure& why);
   bool prepare(const Pending& request, Prepared& out);

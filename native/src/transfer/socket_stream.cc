@@ -7,12 +7,12 @@
 namespace dynamo_labs::transfer {
 
 SocketStream::~SocketStream() {
-  if (target_) poller_.remove(fd_.get(), target_);
+  if (target_) poller_->remove(fd_.get(), target_);
 }
 
 void SocketStream::watch(uint32_t events, Pollable* target) {
-  if (target_) poller_.change(fd_.get(), events, target);
-  else poller_.add(fd_.get(), events, target);
+  if (target_) poller_->change(fd_.get(), events, target);
+  else poller_->add(fd_.get(), events, target);
   target_ = target;
 }
 
@@ -28,6 +28,12 @@ int SocketStream::connectError() {
 }
 
 bool SocketStream::endWrites() { return shutdown(fd_.get(), SHUT_WR) == 0; }
+
+void SocketStream::moveTo(Poller& poller) {
+  if (target_) poller_->remove(fd_.get(), target_);
+  target_ = nullptr;
+  poller_ = &poller;
+}
 
 void SocketStream::resetWhenClosed() {
   const linger now{1, 0};

@@ -16,6 +16,13 @@ bool Transfer::chunkDone(uint32_t chunk, uint64_t bytes) {
   return chunks_done_.fetch_add(1, std::memory_order_acq_rel) + 1 == plan.chunks();
 }
 
+bool Transfer::enter() {
+  const std::lock_guard lock(mutex_);
+  if (stopping_ || settled_) return false;
+  inside_++;
+  return true;
+}
+
 bool Transfer::enter(uint32_t generation) {
   const std::lock_guard lock(mutex_);
   if (stopping_ || settled_ || generation != generation_) return false;

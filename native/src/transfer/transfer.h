@@ -56,7 +56,8 @@ struct TransferResult {
 
 /**
  * One read on its way. A chunk is missing, asked for, or done (verified); only missing ones are ever asked for again.
- * Thread contract: chunk states belong to the IO thread (sockets) or to the copy workers (shared memory, which take chunks by an atomic cursor);
+ * Thread contract: chunk states and the cursor belong to the link's WantedChunks (sockets) or to the copy workers (shared memory, which take chunks by an
+ * atomic cursor);
  * progress and stopping are for any thread. Memory is not touched any more once it has settled.
  */
 class Transfer {
@@ -73,12 +74,11 @@ public:
   std::vector<uint8_t> states;
   /** Set by the IO thread. */
   size_t transport_at = 0;
-  uint32_t attempts = 0, refusals = 0;
   uint64_t resumed_bytes = 0;
   std::vector<Fallback> fallbacks;
   /** Where the next missing chunk is looked for (sockets). */
   uint32_t cursor = 0;
-  std::atomic<uint32_t> next_chunk{0}, retries{0}, checksum_failures{0};
+  std::atomic<uint32_t> next_chunk{0}, attempts{0}, retries{0}, checksum_failures{0};
   std::atomic<uint8_t> phase{static_cast<uint8_t>(Phase::Queued)};
   std::atomic<TransportKind> transport{TransportKind::None};
 
@@ -88,7 +88,9 @@ public:
   uint64_t bytesDone() const { return bytes_done_.load(std::memory_order_relaxed); }
   bool complete() const { return chunks_done_.load(std::memory_order_acquire) == plan.chunks(); }
   enum class Left : uint8_t { Continue, Settle, Reconnect };
-  /** Copy workers bracket their use of memory. Work handed out before the last reconnect is refused. The last one out learns what must happen. */
+  /** Who writes to its memory, or reads it, brackets that; the last one out learns what must happen. False: not any more. */
+  bool enter();
+  /** A copy worker's: work handed out before the last reconnect is refused. */
   bool enter(uint32_t generation);
   Left leave();
   /** The owner seems gone: what is missing is asked for again over a new connection. */

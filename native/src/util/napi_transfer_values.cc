@@ -161,6 +161,7 @@ AgentOptions readAgentOptions(const Arguments& from) {
   options.token = from.string("token");
   options.listen = readStrings(from.array("listen"));
   options.workers = from.has("workers") ? from.integer("workers") : std::thread::hardware_concurrency() > 1 ? 2 : 1;
+  options.lanes = from.has("lanes") ? from.integer("lanes") : std::thread::hardware_concurrency() > 1 ? 2 : 1;
   if (from.has("chunkBytes")) options.chunk_bytes = static_cast<uint32_t>(from.integer("chunkBytes"));
   if (from.has("peerWindowBytes")) options.peer_window = from.offset("peerWindowBytes");
   if (from.has("windowBytes")) options.window = from.offset("windowBytes");
