@@ -251,13 +251,7 @@ void readsMemoryThatCannotBeMapped() {
 /** Arguments: the transports to test; none = all. */
 int main(int count, char** arguments) {
   readsMemoryThatCannotBeMapped();
-  for (const TransportCase& over : kTransports) {
-    if (count > 1 && std::none_of(arguments + 1, arguments + count, [&](const char* one) { return std::strcmp(one, over.label) == 0; })) continue;
-    if (const std::string why = absent(over); !why.empty()) {
-      std::printf("%s absent: %s\n", over.label, why.c_str());
-      continue;
-    }
-    current_kind = over.kind;
+  overTransports(count, arguments, [](const TransportCase& over) {
     readsExactly(over);
     refusesWhatIsNotGranted(over);
     endsWithItsGrant(over);
@@ -271,7 +265,5 @@ int main(int count, char** arguments) {
     checksIdentity(over);
     readsBeyondFourGigabytes(over);
     readsVeryManyPieces(over);
-    std::printf("%s ok\n", over.label);
-    std::fflush(stdout);
-  }
+  });
 }

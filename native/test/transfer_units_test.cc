@@ -7,9 +7,11 @@
 #include "transfer/chunk_plan.h"
 #include "transfer/fault_plan.h"
 #include "transfer/frame.h"
+#include "transfer/scatter_store.h"
 #include "transfer/serving_session.h"
 #include "transfer/sha256.h"
 #include "transfer/verified_copy.h"
+#include "transfer/wanted_chunks.h"
 
 using namespace dynamo_labs::transfer;
 
@@ -161,6 +163,55 @@ static void copiesAreComparedWithTheirSource() {
   }
 }
 
+static void chunksAreStoredInPlace() {
+  std::mt19937_64 random(6);
+  std::vector<uint8_t> chunk(300'000), to(400'000), expected(400'000);
+  for (uint8_t& byte : chunk) byte = static_cast<uint8_t>(random());
+  for (int round = 0; round < 300; round++) {
+    std::fill(to.begin(), to.end(), uint8_t(0));
+    std::fill(expected.begin(), expected.end(), uint8_t(0));
+    std::vector<Piece> pieces;
+    uint64_t used = 0;
+    for (uint64_t at = random() % 200; at < to.size() && used < chunk.size();) {
+      const uint64_t length = std::min({random() % (random() % 2 ? 300 : 20'000), to.size() - at, chunk.size() - used});
+      pieces.push_back({0, at, length});
+      std::copy_n(chunk.begin() + static_cast<ptrdiff_t>(used), length, expected.begin() + static_cast<ptrdiff_t>(at));
+      used += length;
+      at += length + random() % 100;
+    }
+    scatterStore(to.data(), chunk.data(), pieces.data(), pieces.data() + pieces.size());
+    CHECK(to == expected);
+  }
+}
+
+/** A chunk counts once, from the connection that was asked for it, and not from one that was lost. */
+static void chunksCountFromWhomTheyWereAskedOf() {
+  std::atomic<uint64_t> outstanding{0};
+  WantedChunks wanted(outstanding, 1 << 20);
+  ReadSpec spec;
+  spec.pieces = {{0, 0, 4 * 4096}};
+  const auto transfer = std::make_shared<Transfer>(1, spec, 4096);
+  const char first = 0, second = 0;
+  bool full = false;
+  wanted.add(transfer);
+  CHECK(!wanted.next(&first, full)); // not open yet
+  wanted.open(&first);
+  wanted.open(&second);
+  const auto asked = wanted.next(&first, full), other = wanted.next(&second, full);
+  CHECK(asked && other && asked->chunk == 0 && other->chunk == 1 && outstanding == 8192);
+  CHECK(!wanted.expected(&second, 1, 0) && wanted.arrived(&second, 1, 0, true).effect == WantedChunks::Effect::None);
+  CHECK(wanted.expected(&first, 1, 0) && wanted.arrived(&first, 1, 0, true).effect == WantedChunks::Effect::Counted);
+  CHECK(wanted.arrived(&first, 1, 0, true).effect == WantedChunks::Effect::None && outstanding == 4096);
+  wanted.lost(&second);
+  CHECK(outstanding == 0 && !wanted.next(&second, full) && wanted.arrived(&second, 1, 1, true).effect == WantedChunks::Effect::None);
+  CHECK(wanted.next(&first, full)->chunk == 1 && wanted.arrived(&first, 1, 1, false).effect == WantedChunks::Effect::Wrong);
+  for (uint32_t chunk = 1; chunk < 4; chunk++) {
+    CHECK(wanted.next(&first, full)->chunk == chunk && wanted.holds(1));
+    CHECK(wanted.arrived(&first, 1, chunk, true).effect == (chunk < 3 ? WantedChunks::Effect::Counted : WantedChunks::Effect::Complete));
+  }
+  CHECK(!wanted.holds(1) && outstanding == 0 && transfer->complete());
+}
+
 int main() {
   publishedVectors();
   piecesHashAsOne();
@@ -170,4 +221,6 @@ int main() {
   faultsAreRepeatable();
   notificationsAreSeenOnce();
   copiesAreComparedWithTheirSource();
+  chunksAreStoredInPlace();
+  chunksCountFromWhomTheyWereAskedOf();
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <memory>
@@ -85,6 +86,21 @@ inline std::string absent(const TransportCase& over) {
   return "libucp is not instrumented";
 #endif
   return UcxLibrary::get().functions ? "" : "UCX is not installed: " + UcxLibrary::get().missing;
+}
+
+/** Calls `test` with each transport that is here; with those named in the arguments where there are any. */
+template <class Test> void overTransports(int count, char** arguments, Test test) {
+  for (const TransportCase& over : kTransports) {
+    if (count > 1 && std::none_of(arguments + 1, arguments + count, [&](const char* one) { return std::strcmp(one, over.label) == 0; })) continue;
+    if (const std::string why = absent(over); !why.empty()) {
+      std::printf("%s absent: %s\n", over.label, why.c_str());
+      continue;
+    }
+    current_kind = over.kind;
+    test(over);
+    std::printf("%s ok\n", over.label);
+    std::fflush(stdout);
+  }
 }
 
 inline AgentOptions optionsFor(const std::string& name, bool listening) {

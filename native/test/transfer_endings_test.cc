@@ -1,0 +1,127 @@
+// How a read may end while its bytes are on their way, over every transport: nothing is written afterwards, and what is withdrawn is never delivered.
+#include <algorithm>
+#include <thread>
+
+#include "transfer/agent_pair.h"
+
+using namespace dynamo_labs::transfer;
+
+namespace {
+
+constexpr uint64_t kBytes = kBlock * kBlocks;
+constexpr int kRounds = 30;
+std::mt19937_64 random_moment(11);
+
+/** From before the first chunk to after the last one. */
+void waitAMoment() { std::this_thread::sleep_for(std::chrono::microseconds(random_moment() % 4000)); }
+
+AgentOptions manyLanes(const std::string& name, bool listening) {
+  AgentOptions options = optionsFor(name, listening);
+  options.chunk_bytes = 64 << 10;
+  options.lanes = 3;
+  return options;
+}
+
+void nobodyWritesInto(Pool& pool) {
+  std::memset(pool.data(), 0x5a, pool.bytes());
+  std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  CHECK(std::all_of(pool.data(), pool.data() + pool.bytes(), [](uint8_t byte) { return byte == 0x5a; }));
+}
+
+void cancelled(const TransportCase& over) {
+  Pair pair(manyLanes("owner", true), manyLanes("reader", false));
+  const GrantRef grant = pair.grantAll();
+  int stopped = 0;
+  for (int round = 0; round < kRounds; round++) {
+    ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, {{0, 0, kBytes}});
+    spec.release = false;
+    const uint64_t id = pair.reader.agent.read(spec, nullptr);
+    waitAMoment();
+    pair.reader.agent.cancel(id);
+    const TransferResult result = pair.reader.settled(id);
+    CHECK(result.failure.ok() || result.failure.code == Code::Canceled);
+    if (result.failure.ok()) CHECK(sameBytes(*pair.from, *pair.to, spec.pieces));
+    else stopped++;
+    nobodyWritesInto(*pair.to);
+  }
+  CHECK(stopped > 0);
+  // What was asked for by those that were cancelled is not outstanding for ever: the window is as wide as before.
+  ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, {{0, 0, kBytes}});
+  CHECK(pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.ok() && sameBytes(*pair.from, *pair.to, spec.pieces));
+}
+
+void agentClosed(const TransportCase& over) {
+  for (int round = 0; round < kRounds / 3; round++) {
+    for (const bool of_reader : {true, false}) {
+      Pair pair(manyLanes("owner", true), manyLanes("reader", false));
+      ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBytes}});
+      spec.deadline_ms = 3000;
+      const uint64_t id = pair.reader.agent.read(spec, nullptr);
+      waitAMoment();
+      (of_reader ? pair.reader : pair.owner).agent.close();
+      const TransferResult result = pair.reader.settled(id);
+      if (result.failure.ok()) CHECK(sameBytes(*pair.from, *pair.to, spec.pieces));
+      else if (of_reader) CHECK(result.failure.code == Code::Closed);
+      else CHECK(result.failure.code == Code::RemoteDisconnect || result.failure.code == Code::Expired || result.failure.code == Code::Deadline);
+      nobodyWritesInto(*pair.to);
+    }
+  }
+}
+
+/** Blocks are withdrawn and written again while they are served: what has been delivered is what was granted. */
+void withdrawn(const TransportCase& over) {
+  int expired = 0;
+  for (int round = 0; round < kRounds; round++) {
+    Pair pair(manyLanes("owner", true), manyLanes("reader", false));
+    std::memset(pair.to->data(), 0xee, kBytes);
+    const std::vector<uint8_t> granted(pair.from->data(), pair.from->data() + kBytes);
+    ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBytes}});
+    const uint64_t id = pair.reader.agent.read(spec, nullptr);
+    waitAMoment();
+    pair.from->withdraw(0, kBlocks);
+    std::memset(pair.from->data(), 0x77, kBytes);
+    const TransferResult result = pair.reader.settled(id);
+    CHECK(result.failure.ok() || result.failure.code == Code::Expired);
+    if (!result.failure.ok()) expired++;
+    else CHECK(std::memcmp(granted.data(), pair.to->data(), kBytes) == 0);
+    if (over.kind == TransportKind::Shm) continue; // there a chunk is copied first, and counts only if nothing was withdrawn meanwhile
+    const std::vector<uint8_t> untouched(64 << 10, 0xee);
+    for (uint64_t at = 0; at < kBytes; at += untouched.size())
+      CHECK(std::memcmp(pair.to->data() + at, granted.data() + at, untouched.size()) == 0 || std::memcmp(pair.to->data() + at, untouched.data(), untouched.size()) == 0);
+  }
+  CHECK(expired > 0);
+}
+
+/** Connections are lost again and again with chunks outstanding on all of them, several transfers at once. */
+void connectionsLost(const TransportCase& over) {
+  for (uint64_t seed = 1; seed <= 4; seed++) {
+    AgentOptions owner = manyLanes("owner", true), reader = manyLanes("reader", false);
+    owner.fault_seed = reader.fault_seed = seed;
+    reader.faults = {{FaultKind::Reset, FaultSide::Read, 200'000, 3'000'000, 3, 0, 0, 0}};
+    owner.faults = {{FaultKind::Truncate, FaultSide::Serve, 500'000, 3'000'000, 2, 0, 0, 0}, {FaultKind::Flip, FaultSide::Serve, 100'000, 4'000'000, 3, 0, 0, 0},
+                    {FaultKind::Duplicate, FaultSide::Serve, 300'000, 2'000'000, 3, 0, 0, 0}};
+    Pair pair(owner, reader);
+    const GrantRef grant = pair.grantAll();
+    std::vector<uint64_t> reads;
+    for (uint64_t part = 0; part < 4; part++) {
+      ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, {{part * kBytes / 4, part * kBytes / 4, kBytes / 4}});
+      spec.release = false;
+      reads.push_back(pair.reader.agent.read(spec, nullptr));
+    }
+    for (const uint64_t id : reads) CHECK(pair.reader.settled(id).failure.ok());
+    CHECK(std::memcmp(pair.from->data(), pair.to->data(), kBytes) == 0);
+    CHECK(!pair.reader.agent.faultReports().empty());
+  }
+}
+
+} // namespace
+
+/** Arguments: the transports to test; none = all. */
+int main(int count, char** arguments) {
+  overTransports(count, arguments, [](const TransportCase& over) {
+    cancelled(over);
+    agentClosed(over);
+    withdrawn(over);
+    connectionsLost(over);
+  });
+}
