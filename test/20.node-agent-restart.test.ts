@@ -9,11 +9,7 @@ beforeAll(async () => {
 });
 afterAll(() => stack.close());
 
-async function kubectl(...args: string[]): Promise<string> {
-  const { stdout, stderr, code } = await stack.kubectl(args);
-  if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
-  return stdout;
-}
+const kubectl = (...args: string[]): Promise<string> => stack.kubectlOutput(args);
 
 function agentPid(): number | undefined {
   const file = path.join(stack.home, 'run/node-agent.json');

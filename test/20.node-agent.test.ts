@@ -14,12 +14,7 @@ describe.each(['auto', 'loopback'] as const)('pod network: %s', (podNet) => {
   });
   afterAll(() => stack.close());
 
-  /** stdout of a kubectl call that has to succeed. */
-  async function kubectl(...args: string[]): Promise<string> {
-    const { stdout, stderr, code } = await stack.kubectl(args);
-    if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
-    return stdout;
-  }
+  const kubectl = (...args: string[]): Promise<string> => stack.kubectlOutput(args);
 
   /** Runs a pod of a shell command and waits until it is ready. */
   async function runPod(name: string, script: string, ...options: string[]): Promise<void> {

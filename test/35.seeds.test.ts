@@ -43,15 +43,12 @@ describe.skipIf(seedsMissing !== undefined)('the seeds’ graphs, unchanged', ()
   beforeAll(async () => {
     stack = await startStack({ components: ['controlplane', 'nodeagent', 'operator'], gpus: 2 });
     shell = seedShell(stack);
-    const must = async (...args: string[]): Promise<void> => {
-      const done = await stack.kubectl(args, { timeoutMs: 2 * minutes });
-      if (done.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${done.stderr}`);
-    };
+    const kubectl = (...args: string[]): Promise<string> => stack.kubectlOutput(args, { timeoutMs: 2 * minutes });
     // What earlier labs leave behind: the namespace, the token, and (in place of the Helm chart) NATS.
-    await must('create', 'namespace', 'dynamo');
-    await must('create', 'secret', 'generic', 'hf-token-secret', '-n', 'dynamo', '--from-literal=HF_TOKEN=none');
-    await must('apply', '-f', natsManifest);
-    await must('rollout', 'status', 'statefulset/nats', '-n', 'nats-system', '--timeout=100s');
+    await kubectl('create', 'namespace', 'dynamo');
+    await kubectl('create', 'secret', 'generic', 'hf-token-secret', '-n', 'dynamo', '--from-literal=HF_TOKEN=none');
+    await kubectl('apply', '-f', natsManifest);
+    await kubectl('rollout', 'status', 'statefulset/nats', '-n', 'nats-system', '--timeout=100s');
   });
   afterAll(async () => {
     shell?.[Symbol.dispose]();

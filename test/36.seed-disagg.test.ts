@@ -23,11 +23,7 @@ const longText = `Please analyze this long text: ${'Lorem ipsum dolor sit amet, 
 describe('seed 004: vllm-disagg', { timeout: 5 * minutes }, () => {
   let stack: Stack;
   let forward: { url: string; close: () => void } | undefined;
-  const kubectl = async (...args: string[]): Promise<string> => {
-    const done = await stack.kubectl(args, { timeoutMs: 2 * minutes });
-    if (done.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${done.stderr}`);
-    return done.stdout;
-  };
+  const kubectl = (...args: string[]): Promise<string> => stack.kubectlOutput(args, { timeoutMs: 2 * minutes });
   const podNames = async (which: string[]): Promise<string[]> =>
     (await kubectl('get', 'pods', ...which, '-o', 'jsonpath={range .items[?(@.status.phase=="Running")]}{.metadata.name}{"\\n"}{end}'))
       .split('\n')

@@ -31,11 +31,7 @@ spec:
 
 describe('canary health check in a cluster', () => {
   let stack: Stack;
-  const kubectl = async (...args: string[]): Promise<string> => {
-    const { stdout, stderr, code } = await stack.kubectl(args);
-    if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
-    return stdout;
-  };
+  const kubectl = (...args: string[]): Promise<string> => stack.kubectlOutput(args);
   const pod = async (service: string): Promise<string> => {
     const selector = `nvidia.com/dynamo-component=${service}`;
     return (await kubectl('get', 'pods', '-n', 'dynamo', '-l', selector, '-o', 'jsonpath={.items[0].metadata.name}')).trim();

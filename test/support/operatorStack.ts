@@ -17,11 +17,7 @@ export interface OperatorStack {
 /** A control plane with the platform's manifests, one node that runs nothing, and the operator as a process beside it instead of its Deployment. */
 export async function startOperatorStack(): Promise<OperatorStack> {
   const stack = await startStack({ components: ['controlplane'] });
-  const kubectl = async (...args: string[]): Promise<string> => {
-    const run = await stack.kubectl(args);
-    if (run.code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${run.stderr}`);
-    return run.stdout.trim();
-  };
+  const kubectl = async (...args: string[]): Promise<string> => (await stack.kubectlOutput(args)).trim();
   let node: Disposable | undefined;
   try {
     node = await createFakeNode(stack.kube, 'fake', 8);

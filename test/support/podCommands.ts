@@ -2,15 +2,10 @@ import type { Stack } from './stack.ts';
 
 /** kubectl and pods of busybox on a test's stack, which may be started later. */
 export function podCommands(stack: () => Stack) {
-  async function kubectl(...args: string[]): Promise<string> {
-    const { stdout, stderr, code } = await stack().kubectl(args);
-    if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
-    return stdout;
-  }
+  const kubectl = (...args: string[]): Promise<string> => stack().kubectlOutput(args);
 
   async function apply(object: object): Promise<void> {
-    const { stderr, code } = await stack().kubectl(['apply', '-f', '-'], { input: JSON.stringify(object) });
-    if (code !== 0) throw new Error(`kubectl apply: ${stderr}`);
+    await stack().kubectlOutput(['apply', '-f', '-'], { input: JSON.stringify(object) });
   }
 
   /** The loopback map has no file view of its own: what a pod writes has to be in a volume. */

@@ -44,6 +44,8 @@ export interface Stack extends AsyncDisposable {
   readonly env: Record<string, string>;
   /** Runs the real kubectl; `input` goes to its stdin. Ends it after `timeoutMs` (default 60 000; code -1 then). */
   kubectl(args: string[], options?: { input?: string; timeoutMs?: number }): Promise<{ stdout: string; stderr: string; code: number }>;
+  /** Standard output of a kubectl that must succeed. */
+  kubectlOutput(args: string[], options?: { input?: string; timeoutMs?: number }): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -89,6 +91,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     })();
     return closing;
   };
+  const kubectl: Stack['kubectl'] = (args, run = {}) => capture(local.binaries.kubectl, args, env, run);
   return {
     home,
     kubeconfig: layout.kubeconfig,
@@ -97,7 +100,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     local,
     events,
     env,
-    kubectl: (args, run = {}) => capture(local.binaries.kubectl, args, env, run),
+    kubectl,
+    kubectlOutput: async (args, run) => {
+      const { stdout, stderr, code } = await kubectl(args, run);
+      if (code !== 0) throw new Error(`kubectl ${args.join(' ')}: ${stderr}`);
+      return stdout;
+    },
     close,
     [Symbol.asyncDispose]: close,
   };
