@@ -1,11 +1,13 @@
-import { loggerFromEnv } from '../observability/index.ts';
+import { loggerFromEnv, openLogLines } from '../observability/index.ts';
 import { CommandLineExit } from '../runtime/commandLine.ts';
 import { parseFrontendArguments } from './arguments.ts';
 import { Frontend } from './frontend.ts';
 
 /** `python3 -m dynamo.frontend`: serves HTTP until SIGTERM or SIGINT; a second signal ends it at once. */
 async function main(): Promise<number> {
-  const logger = loggerFromEnv('dynamo::frontend');
+  const lines = openLogLines();
+  process.on('exit', lines.flushSync);
+  const logger = loggerFromEnv('dynamo::frontend', process.env, lines.write);
   let stopping = false;
   const stopped = new Promise<NodeJS.Signals>((resolve) => {
     for (const name of ['SIGTERM', 'SIGINT'] as const) {

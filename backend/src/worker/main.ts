@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLlmEngine } from '../engine/index.ts';
-import { LineWriter, loggerFromEnv } from '../observability/index.ts';
+import { loggerFromEnv, openLogLines } from '../observability/index.ts';
 import { CommandLineExit } from '../runtime/commandLine.ts';
 import { parseWorkerArguments } from './arguments.ts';
 import { EngineDeadError } from './engineDeadError.ts';
@@ -13,7 +13,7 @@ const deadEngineEndMs = 10_000;
 
 /** `python3 -m dynamo.vllm`: runs one worker until SIGTERM or SIGINT; a second signal ends it at once. */
 async function main(): Promise<number> {
-  const lines = new LineWriter();
+  const lines = openLogLines();
   process.on('exit', lines.flushSync);
   const logger = loggerFromEnv('dynamo::vllm', process.env, lines.write);
   const stop = new AbortController();

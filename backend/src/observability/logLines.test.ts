@@ -3,11 +3,11 @@ import { closeSync, constants, mkdtempSync, openSync, read, readFileSync, rmSync
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { LineWriter } from './lineWriter.ts';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { openLogLines } from './logLines.ts';
 
 let dir: string;
-beforeEach(() => void (dir = mkdtempSync(path.join(tmpdir(), 'line-writer-'))));
+beforeEach(() => void (dir = mkdtempSync(path.join(tmpdir(), 'log-lines-'))));
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
 const turns = async (count: number): Promise<void> => {
@@ -15,13 +15,13 @@ const turns = async (count: number): Promise<void> => {
 };
 const lines = (count: number): string[] => Array.from({ length: count }, (_, i) => `${i} ${'x'.repeat(1000)}\n`);
 
-describe('LineWriter', () => {
+describe('log lines', () => {
   it('goes on while nobody reads, and what was written comes whole and in order', async () => {
     const fifo = path.join(dir, 'fifo');
     execFileSync('mkfifo', [fifo]);
     const fd = openSync(fifo, constants.O_RDWR); // far more than a pipe holds: a write that waits would wait for ever
     try {
-      const writer = new LineWriter({ fd });
+      const writer = openLogLines({ fd });
       const written = lines(500);
       for (const line of written) {
         writer.write(line);
@@ -37,20 +37,19 @@ describe('LineWriter', () => {
     }
   });
 
-  it('writes the lines of one turn together, and the rest at the end', async () => {
+  it('writes once what is left at the end', async () => {
     const file = path.join(dir, 'log');
     writeFileSync(file, '');
     const fd = openSync(file, 'a');
     try {
-      const writer = new LineWriter({ fd });
+      const writer = openLogLines({ fd });
       writer.write('one\n');
-      writer.write('two\n');
-      expect(readFileSync(file, 'utf8')).toBe('');
+      await vi.waitFor(() => expect(readFileSync(file, 'utf8')).toBe('one\n'));
+      for (const line of ['two\n', 'three\n', 'four\n']) writer.write(line);
       writer.flushSync();
-      expect(readFileSync(file, 'utf8')).toBe('one\ntwo\n');
       await turns(3);
       writer.flushSync();
-      expect(readFileSync(file, 'utf8')).toBe('one\ntwo\n');
+      expect(readFileSync(file, 'utf8').split('\n').toSorted()).toEqual(['', 'four', 'one', 'three', 'two']);
     } finally {
       closeSync(fd);
     }
@@ -60,8 +59,8 @@ describe('LineWriter', () => {
     const file = path.join(dir, 'log');
     const fd = openSync(file, 'a');
     try {
-      const writer = new LineWriter({ fd, limit: 10 });
-      for (const line of ['12345\n', 'dropped\n', 'also\n']) writer.write(line);
+      const writer = openLogLines({ fd, limit: 100 });
+      for (const line of ['12345\n', 'dropped'.padEnd(100), 'also'.padEnd(100)]) writer.write(line);
       writer.flushSync();
       expect(readFileSync(file, 'utf8')).toBe('12345\n(2 log lines dropped: they were not read fast enough)\n');
     } finally {
