@@ -31,7 +31,7 @@ export interface NativeTransferAgentOptions {
   windowBytes?: number;
   /** Reads under way; more are refused with ADMISSION. Default 4096. */
   maxTransfers?: number;
-  /** Connections of readers. Default 256. */
+  /** Connections of readers, three of each over sockets. Default 384. */
   maxConnections?: number;
   /** A connection must have proved itself by then. Default 2000. */
   handshakeMs?: number;

@@ -25,7 +25,7 @@ struct AgentOptions {
   uint64_t peer_window = 8 << 20, window = 64 << 20;
   /** Reads under way; more are refused with ADMISSION. */
   uint32_t max_transfers = 4096;
-  uint32_t max_connections = 256;
+  uint32_t max_connections = 384;
   int64_t handshake_ms = 2000;
   /** Connection attempts without progress before a read gives up. */
   uint32_t max_attempts = 6;
