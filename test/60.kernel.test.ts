@@ -210,7 +210,11 @@ test('a kernel whose parent is killed ends, even in an endless loop', async () =
      void kernel.execute("while (true) {}");
      setTimeout(() => console.log(kernel.process.pid), 300);`,
   );
-  const parent = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script], { cwd: process.cwd(), stdio: ['ignore', 'pipe', 'inherit'] });
+  const parent = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', script], {
+    cwd: process.cwd(),
+    env: { ...process.env, TMPDIR: folder }, // what it leaves goes with it
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [line] = (await once(parent.stdout, 'data')) as [Buffer];
   const pid = Number(String(line));
   expect(pid).toBeGreaterThan(1);
