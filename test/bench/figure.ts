@@ -18,5 +18,7 @@ export interface Figure {
 
 /** One benchmark area: `test/bench/<area>.ts` exports `run`. */
 export interface BenchModule {
+  /** What the environment of the measuring process has to hold from its start. */
+  env?: Record<string, string>;
   run(options: { signal: AbortSignal; log: (line: string) => void; outDir: string }): Promise<Figure[]>;
 }

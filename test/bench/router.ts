@@ -21,6 +21,9 @@ interface Peer {
   selection: number[];
 }
 
+/** As the image's python3 starts the frontend. */
+export const env = { GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' };
+
 /** The router alone, one core: index, events, decisions, memory; beside Dynamo's own objects where its wheel is installed. */
 export async function run({ signal, log }: { signal: AbortSignal; log: (line: string) => void }): Promise<Figure[]> {
   const kernels = nativeKernels();

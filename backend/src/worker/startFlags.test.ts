@@ -1,4 +1,6 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, it } from 'vitest';
 
@@ -6,9 +8,12 @@ const shim = path.resolve(import.meta.dirname, '../../../assets/images/bin/vllm-
 
 /** How the image's `python3` starts a program: its arguments to Node, the program's own after them. */
 function command(module: string): string[] {
-  return execFileSync(shim, ['-m', module, '--model', 'a b'], { env: { ...process.env, DYNAMO_LABS_NODE: 'echo' }, encoding: 'utf8' })
-    .trim()
-    .split(' ');
+  return started(module, 'echo').split(' ');
+}
+
+/** What a program in Node's place prints. */
+function started(module: string, node: string, env: NodeJS.ProcessEnv = {}): string {
+  return execFileSync(shim, ['-m', module, '--model', 'a b'], { env: { ...process.env, ...env, DYNAMO_LABS_NODE: node }, encoding: 'utf8' }).trim();
 }
 
 it('starts a worker with small and frequent collections of garbage, none for idleness; a frontend with Node’s defaults', () => {
@@ -23,4 +28,17 @@ it('starts a worker with small and frequent collections of garbage, none for idl
   const size = Number(execFileSync(process.execPath, [...flags, '-e', `${fill} ${script}`], { encoding: 'utf8' }));
   expect(size).toBeLessThan(4 * 1024 * 1024);
   expect(command('dynamo.frontend').slice(0, 2)).toEqual(['--disable-warning=ExperimentalWarning', expect.stringMatching(/frontend\/main\.ts$/)]);
+});
+
+it('starts a frontend with malloc on huge pages, beside what the caller wants of malloc; a worker without', () => {
+  const dir = mkdtempSync(path.join(tmpdir(), 'start-flags-'));
+  const node = path.join(dir, 'node');
+  try {
+    writeFileSync(node, '#!/bin/sh\necho "$GLIBC_TUNABLES"\n', { mode: 0o755 });
+    expect(started('dynamo.frontend', node, { GLIBC_TUNABLES: '' })).toBe('glibc.malloc.hugetlb=1');
+    expect(started('dynamo.frontend', node, { GLIBC_TUNABLES: 'glibc.malloc.arena_max=1' })).toBe('glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1');
+    expect(started('dynamo.vllm', node, { GLIBC_TUNABLES: '' })).toBe('');
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 });
