@@ -1,5 +1,8 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { randomTokens, seededRandom } from '../support/randomPrompts.ts';
 import { ready } from '../support/requestRecords.ts';
@@ -31,7 +34,11 @@ export async function eventLoopFigures(signal: AbortSignal, log: (line: string) 
       const since = Date.now();
       const frontend = await group.startFrontend(['--router-mode', 'kv'], namespace);
       await ready(frontend, { decode: 1, prefill: 0 });
+      const control = restedPages(signal);
       const ends = await load(frontend, seededRandom(round + 1), signal);
+      const rested = await control();
+      note('rested p50', median(rested));
+      note('rested longest', Math.max(...rested));
       worker.kill('SIGUSR2');
       const { turns, gc } = await written(file, signal);
       let from = since;
@@ -62,8 +69,25 @@ export async function eventLoopFigures(signal: AbortSignal, log: (line: string) 
     figure('longest turn (CPU)', 'longest', { goal: `≤ ${goalMs} ms`, ok: median(worst.get('longest')!) <= goalMs }),
     figure('p99 (CPU)', 'p99'),
     figure('longest pause for garbage (wall)', 'gc', { note: 'waiting for a core included' }),
+    figure('beside it: 1,024 pages touched that rested 350 ms, median (CPU)', 'rested p50', { note: 'the price of this machine' }),
+    figure('beside it: 1,024 pages touched that rested 350 ms, longest (CPU)', 'rested longest', { note: 'the price of this machine' }),
     ...[...phases].map((phase) => figure(`${phase}, longest turn`, phase)),
   ];
+}
+
+/** Starts the control; the function ends it and returns what it measured, in milliseconds. */
+function restedPages(signal: AbortSignal): () => Promise<number[]> {
+  const child = spawn(process.execPath, [...process.execArgv, path.join(import.meta.dirname, 'engineLoopControl.ts')], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    signal,
+  });
+  const seen = text(child.stdout);
+  const ended = once(child, 'exit');
+  return async () => {
+    child.kill();
+    await ended;
+    return (await seen).trim().split('\n').map(Number);
+  };
 }
 
 const phases = ['idle', 'first request', 'short requests', 'a prompt of 4,000', 'eight of 1,350 at once'] as const;
