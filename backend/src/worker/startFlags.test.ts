@@ -21,7 +21,8 @@ it('starts a worker with small and frequent collections of garbage, none for idl
   const main = worker.findIndex((argument) => argument.endsWith('/worker/main.ts'));
   expect(worker.slice(main + 1)).toEqual(['--model', 'a', 'b']);
   const flags = worker.slice(0, main);
-  for (const flag of ['--max-semi-space-size=1', '--minor-gc-task-trigger=10', '--no-parallel-scavenge', '--no-memory-reducer', '--no-flush-bytecode']) {
+  const collections = ['--max-semi-space-size=1', '--minor-gc-task-trigger=10', '--no-parallel-scavenge', '--no-memory-reducer'];
+  for (const flag of [...collections, '--no-flush-bytecode', '--use-largepages=silent']) {
     expect(flags).toContain(flag);
   }
   // V8 ends at a flag that it does not know.
