@@ -11,16 +11,30 @@ import { podIcon, podStateText, shortPodName } from './podText.ts';
 export type PodFlowNode = Node<{ placed: PlacedPod }, 'pod'>;
 export type HeadingFlowNode = Node<{ graph: GraphView }, 'heading'>;
 
+interface PodHandle {
+  id?: string;
+  type: 'source' | 'target';
+  position: Position.Left | Position.Right;
+}
+
+/** Where edges begin and end: requests go from frontends into all others, KV from prefill to decode along the right side. */
+export function podHandles({ type, role }: Pick<PlacedPod, 'type' | 'role'>): PodHandle[] {
+  return [
+    type === 'frontend' ? { type: 'source', position: Position.Right } : { type: 'target', position: Position.Left },
+    ...(role === 'prefill' ? [{ id: 'kv-out', type: 'source' as const, position: Position.Right as const }] : []),
+    ...(role === 'decode' ? [{ id: 'kv-in', type: 'target' as const, position: Position.Right as const }] : []),
+  ];
+}
+
 /** One pod: component, name, readiness, requests, and for workers how full the KV cache is. */
 export const PodNode = memo(({ data: { placed } }: NodeProps<PodFlowNode>): ReactElement => {
-  const { pod, component, type, role } = placed;
+  const { pod, component } = placed;
   const state = podIcon(pod);
   return (
     <div
       className={`dl-Pod dl-mod-${state}`}
       title={`${pod.name}${pod.ip === undefined ? '' : `\n${pod.ip}`}${pod.node === undefined ? '' : ` on ${pod.node}`}`}
     >
-      {type !== 'frontend' && <Handle type="target" position={Position.Left} isConnectable={false} />}
       <div className="dl-Pod-head">
         <strong>{component}</strong>
         <span className="dl-Pod-state">
@@ -37,9 +51,9 @@ export const PodNode = memo(({ data: { placed } }: NodeProps<PodFlowNode>): Reac
         </div>
       )}
       {pod.kv && <KvBar {...pod.kv} />}
-      {type === 'frontend' && <Handle type="source" position={Position.Right} isConnectable={false} />}
-      {role === 'prefill' && <Handle id="kv-out" type="source" position={Position.Right} isConnectable={false} />}
-      {role === 'decode' && <Handle id="kv-in" type="target" position={Position.Right} isConnectable={false} />}
+      {podHandles(placed).map((handle) => (
+        <Handle key={`${handle.type} ${handle.id ?? ''}`} {...handle} isConnectable={false} />
+      ))}
     </div>
   );
 });

@@ -1,4 +1,4 @@
-import { Background, Controls, MarkerType, ReactFlow } from '@xyflow/react';
+import { Background, Controls, MarkerType, Position, ReactFlow } from '@xyflow/react';
 import type { Edge } from '@xyflow/react';
 import { useEffect, useMemo, useRef } from 'react';
 import type { ReactElement } from 'react';
@@ -7,7 +7,7 @@ import type { GraphView } from '../protocol.ts';
 import { layoutGraphs, podSize } from './graphLayout.ts';
 import { transferText } from './podText.ts';
 import { TransferEdge } from './TransferEdge.tsx';
-import { HeadingNode, PodNode } from './PodNode.tsx';
+import { HeadingNode, podHandles, PodNode } from './PodNode.tsx';
 import type { HeadingFlowNode, PodFlowNode } from './PodNode.tsx';
 
 const nodeTypes = { pod: PodNode, heading: HeadingNode };
@@ -23,6 +23,14 @@ export function TopologyPicture({ graphs }: { graphs: readonly GraphView[] }): R
       type: 'pod',
       position: { x: placed.x, y: placed.y },
       ...podSize,
+      // Said, not left to be measured: what changes while the view is hidden has no size, and its edges would be missing when it is seen again.
+      handles: podHandles(placed).map((handle) => ({
+        ...handle,
+        x: handle.position === Position.Left ? 0 : podSize.width,
+        y: podSize.height / 2,
+        width: 0,
+        height: 0,
+      })),
       data: { placed },
       ariaLabel: `${placed.component} ${placed.pod.name}`,
     }));
