@@ -105,6 +105,7 @@ void settlesByDeadlineAndOnCancel(const TransportCase& over) {
 
 void resumesWhatIsMissing(const TransportCase& over) {
   AgentOptions broken = optionsFor("reader", false);
+  broken.lanes = 1; // connections that break at the same time are set up again together, and count once
   broken.faults = {{FaultKind::Reset, FaultSide::Read, 3'000'001, 0, 2, 0, 0, 0}, {FaultKind::Flip, FaultSide::Read, 500'000, 0, 1, 0, 0, 0}};
   AgentOptions lying = optionsFor("owner", true);
   lying.faults = {{FaultKind::Flip, FaultSide::Serve, 1'000'000, 0, 2, 0, 0, 0}, {FaultKind::Duplicate, FaultSide::Serve, 600'000, 0, 2, 0, 0, 0},
@@ -114,7 +115,7 @@ void resumesWhatIsMissing(const TransportCase& over) {
   const TransferResult result = pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, pair.grantAll(), pair.to, pieces), nullptr));
   CHECK(result.failure.ok() && sameBytes(*pair.from, *pair.to, pieces));
   // UCX drops what it has not delivered when it is closed; the flipped chunks may be among that.
-  CHECK(result.retries >= 1); // connections that break at the same time are set up again together
+  CHECK(result.retries >= 2);
   CHECK(result.checksum_failures >= 1 || over.kind == TransportKind::Ucx);
   CHECK(result.resumed_bytes > 0 && result.resumed_bytes < 3 * result.bytes); // counted at each of three cuts
 }

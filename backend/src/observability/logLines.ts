@@ -13,17 +13,20 @@ export interface LogLines {
   flushSync: () => void;
 }
 
+/** Characters of one turn that are enough to be written at once. */
+const minLength = 8192;
 /** A pipe that others have made non-blocking and that nobody reads is given up after so many attempts in a row, 100 ms each. */
 const attempts = 50;
 
 /**
  * Log lines that the event loop does not wait for. `process.stderr` on a pipe waits until the line is in the pipe, and a pipe is as fast as its reader;
- * here lines go out on a thread of libuv's pool, those that came meanwhile together.
+ * here lines of one turn go out together, on a thread of libuv's pool. At the end of the process those of its last turn still wait, so `flushSync` has them.
  */
 export function openLogLines({ fd = 2, limit = 4 * 1024 * 1024 }: LogLinesOptions = {}): LogLines {
   let dropped = 0;
   let failed = 0;
-  const stream = new sonicBoom.SonicBoom({ fd, sync: false, maxLength: limit, retryEAGAIN: () => ++failed < attempts });
+  let due = false;
+  const stream = new sonicBoom.SonicBoom({ fd, sync: false, minLength, maxLength: limit, retryEAGAIN: () => ++failed < attempts });
   const tellDropped = (): void => {
     if (dropped === 0) return;
     const lines = dropped;
@@ -37,8 +40,17 @@ export function openLogLines({ fd = 2, limit = 4 * 1024 * 1024 }: LogLinesOption
     // nobody reads any more
   });
   return {
-    write: (line) => void stream.write(line),
+    write: (line) => {
+      stream.write(line);
+      if (due) return;
+      due = true;
+      setImmediate(() => {
+        if (due) stream.flush(() => {});
+        due = false;
+      });
+    },
     flushSync: () => {
+      due = false;
       try {
         stream.flushSync();
         tellDropped();
