@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createHash, randomBytes } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addressPlan } from './addressPlan.ts';
 import { readExitRecord, exitRecordFile } from './exitRecord.ts';
@@ -148,6 +149,19 @@ export function describePodNet({ driver, make }: PodNetContract): void {
       const shell = await a.spawn(programOf(['sh'], { tty: { columns: 80, rows: 24 }, stdin: true }));
       shell.stdin?.write('echo $((6*7)); exit 4\n');
       expect(await textOf(shell.stdout)).toMatch(/42\r\n/);
+      expect(await shell.exited).toEqual({ exitCode: 4 });
+    });
+
+    test('a terminal whose size is still told while its program ends', async () => {
+      const shell = await a.spawn(programOf(['sh'], { tty: { columns: 80, rows: 24 }, stdin: true }));
+      shell.stdout?.resume();
+      let ended = false;
+      void shell.exited.then(() => (ended = true));
+      shell.stdin?.write('exit 4\n');
+      for (let turn = 0, more = 5; more > 0; turn++, more -= Number(ended)) {
+        shell.resize?.(80 + (turn % 40), 24);
+        await sleep(1);
+      }
       expect(await shell.exited).toEqual({ exitCode: 4 });
     });
 

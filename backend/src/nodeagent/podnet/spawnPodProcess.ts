@@ -51,9 +51,8 @@ export async function spawnPodProcess(options: PodProcessOptions): Promise<PodPr
     child.once('error', (cause) => reject(new PodStartError(`podinit did not start: ${cause.message}`, { cause })));
   });
   const report = readReport(child, statusPipe as Duplex);
-  // podinit may end before it has read everything; its report says why.
-  specPipe?.on('error', () => {});
-  child.stdin?.on('error', () => {});
+  // The program, and podinit, may end before they have read everything, a terminal's last size among it; the report says how they ended.
+  for (const pipe of child.stdio) pipe?.on('error', () => {});
   specPipe?.end(encodeSpec([...options.directives, ...programDirectives(spec)]));
   const started = await Promise.race([report.started, failed]);
   const pid = child.pid as number;
@@ -114,7 +113,6 @@ function readReport(child: ChildProcess, status: Duplex): Report {
       reported = { exitCode: Number(rest[0]), ...(signal === 0 ? {} : { signal }) };
     } else started.reject(new PodStartError(rest.join(' ')));
   });
-  status.on('error', () => {});
   child.once('close', () => child.stdin?.destroy());
   child.once('exit', (code, signal) => {
     // Only now is nothing of it left. The report, if there is one, is in the pipe; without one podinit itself was killed.
