@@ -68,12 +68,23 @@ void agentClosed(const TransportCase& over) {
   }
 }
 
+constexpr uint8_t kUntouched = 0xee;
+
+/** Every chunk of the destination is as it was granted, as it was before, or wiped. */
+void nothingElseIsThere(const Pool& to, const std::vector<uint8_t>& granted) {
+  const std::vector<uint8_t> untouched(64 << 10, kUntouched), wiped(64 << 10);
+  for (uint64_t at = 0; at < kBytes; at += wiped.size()) {
+    const auto holds = [&](const uint8_t* bytes) { return std::memcmp(to.data() + at, bytes, wiped.size()) == 0; };
+    CHECK(holds(granted.data() + at) || holds(untouched.data()) || holds(wiped.data()));
+  }
+}
+
 /** Blocks are withdrawn and written again while they are served: what has been delivered is what was granted. */
 void withdrawn(const TransportCase& over) {
   int expired = 0;
   for (int round = 0; round < kRounds; round++) {
     Pair pair(manyLanes("owner", true), manyLanes("reader", false));
-    std::memset(pair.to->data(), 0xee, kBytes);
+    std::memset(pair.to->data(), kUntouched, kBytes);
     const std::vector<uint8_t> granted(pair.from->data(), pair.from->data() + kBytes);
     ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBytes}});
     const uint64_t id = pair.reader.agent.read(spec, nullptr);
@@ -84,12 +95,22 @@ void withdrawn(const TransportCase& over) {
     CHECK(result.failure.ok() || result.failure.code == Code::Expired);
     if (!result.failure.ok()) expired++;
     else CHECK(std::memcmp(granted.data(), pair.to->data(), kBytes) == 0);
-    if (over.kind == TransportKind::Shm) continue; // there a chunk is copied first, and counts only if nothing was withdrawn meanwhile
-    const std::vector<uint8_t> untouched(64 << 10, 0xee);
-    for (uint64_t at = 0; at < kBytes; at += untouched.size())
-      CHECK(std::memcmp(pair.to->data() + at, granted.data() + at, untouched.size()) == 0 || std::memcmp(pair.to->data() + at, untouched.data(), untouched.size()) == 0);
+    nothingElseIsThere(*pair.to, granted);
   }
   CHECK(expired > 0);
+}
+
+/** Every chunk has a wrong bit, every time. */
+void neverRight(const TransportCase& over) {
+  AgentOptions owner = manyLanes("owner", true), reader = manyLanes("reader", false);
+  AgentOptions& mover = over.kind == TransportKind::Shm ? reader : owner;
+  mover.faults = {{FaultKind::Flip, over.kind == TransportKind::Shm ? FaultSide::Read : FaultSide::Serve, 0, 1, 100'000, 0, 0, 0}};
+  Pair pair(owner, reader);
+  std::memset(pair.to->data(), kUntouched, kBytes);
+  const std::vector<uint8_t> granted(pair.from->data(), pair.from->data() + kBytes);
+  const TransferResult result = pair.reader.settled(pair.reader.agent.read(readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBytes}}), nullptr));
+  CHECK(result.failure.code == Code::Checksum && result.bytes_done == 0 && result.checksum_failures > 0);
+  nothingElseIsThere(*pair.to, granted);
 }
 
 /** Connections are lost again and again with chunks outstanding on all of them, several transfers at once. */
@@ -122,6 +143,7 @@ int main(int count, char** arguments) {
     cancelled(over);
     agentClosed(over);
     withdrawn(over);
+    neverRight(over);
     connectionsLost(over);
   });
 }

@@ -179,8 +179,19 @@ static void chunksAreStoredInPlace() {
       used += length;
       at += length + random() % 100;
     }
-    scatterStore(to.data(), chunk.data(), pieces.data(), pieces.data() + pieces.size());
+    {
+      ScatterStore places(to.data(), chunk.data(), pieces.data(), pieces.data() + pieces.size());
+      CHECK(hashAndStore(chunk.data(), used, places) == hashBytes(chunk.data(), used));
+    }
     CHECK(to == expected);
+    std::fill(to.begin(), to.end(), uint8_t(0));
+    {
+      ScatterStore places(to.data(), chunk.data(), pieces.data(), pieces.data() + pieces.size());
+      for (uint64_t left = used, take; left > 0; left -= take) places.put(take = std::min<uint64_t>(1 + random() % 5'000, left));
+    }
+    CHECK(to == expected);
+    wipe(to.data(), pieces.data(), pieces.data() + pieces.size());
+    CHECK(to == std::vector<uint8_t>(to.size()));
   }
 }
 

@@ -147,8 +147,7 @@ bool Connection::headerComplete() {
 bool Connection::payloadComplete() {
   in_payload_ = false;
   if (is_data_) {
-    const bool intact = (header_.flags & kUnverified) != 0 || hashBytes(chunk_.data(), header_.length) == header_.payload_hash;
-    handler_.onData(*this, header_, chunk_.data(), intact);
+    handler_.onData(*this, header_, chunk_.data());
   } else {
     if (header_.length > 0 && hashBytes(payload_.data(), payload_.size()) != header_.payload_hash)
       return close({Code::Protocol, Phase::Read, 0, "payload checksum of a control frame"}), false;

@@ -25,8 +25,8 @@ public:
   virtual void onConnected(Connection&) {}
   /** A whole frame; its payload hash was right. */
   virtual void onFrame(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload, std::vector<UniqueFd> fds) = 0;
-  /** A whole chunk, which lies here until this returns. `intact`: its hash was right, or it was not asked to be verified. */
-  virtual void onData(Connection&, const FrameHeader&, const uint8_t* /*payload*/, bool /*intact*/) {}
+  /** A whole chunk, which lies here until this returns. Its hash is the handler's to compare. */
+  virtual void onData(Connection&, const FrameHeader&, const uint8_t* /*payload*/) {}
   /** Everything queued has been written: queue more if there is any. */
   virtual void onDrained(Connection&) {}
   /** The fault `expire` is due: every grant ends now. */

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "byte_codec.h"
+#include "chunk_hash.h"
 #include "monotonic.h"
 #include "scatter_store.h"
 
@@ -101,22 +102,31 @@ void ReaderLane::request(const WantedChunks::Ask& ask) {
   connection_->send(header, out.take());
 }
 
-bool ReaderLane::store(Transfer& transfer, uint32_t chunk, const uint8_t* payload, bool& last_out) {
+bool ReaderLane::store(Transfer& transfer, const FrameHeader& header, const uint8_t* payload, bool& last_out) {
+  const bool hashed = (header.flags & kUnverified) == 0;
+  if (transfer.spec.verify && !hashed) return false; // asked to be verified: an owner cannot decide otherwise
   const std::lock_guard lock(storing_);
   if (shut_ || !transfer.enter()) return false;
-  scatterStore(transfer.spec.local->data(), payload, transfer.plan.begin(chunk), transfer.plan.end(chunk));
+  uint8_t* const to = transfer.spec.local->data();
+  const Piece *const begin = transfer.plan.begin(header.sequence), *const end = transfer.plan.end(header.sequence);
+  bool intact = true;
+  {
+    ScatterStore places(to, payload, begin, end);
+    if (hashed) intact = hashAndStore(payload, header.length, places) == header.payload_hash;
+    else places.put(header.length);
+  }
+  if (!intact) wipe(to, begin, end);
   last_out = transfer.leave() == Transfer::Left::Settle;
-  return true;
+  return intact;
 }
 
-void ReaderLane::onData(Connection& connection, const FrameHeader& header, const uint8_t* payload, bool intact) {
+void ReaderLane::onData(Connection& connection, const FrameHeader& header, const uint8_t* payload) {
   if (!handshake_.welcome()) return connection.close({Code::Protocol, Phase::Handshake, 0, "bulk before the handshake"});
   const std::shared_ptr<Transfer> transfer = wanted_.expected(this, header.transfer, header.sequence);
   bool stored = false, last_out = false;
   if (transfer) {
     if (header.length != transfer->plan.chunkBytes(header.sequence)) return connection.close({Code::Protocol, Phase::Read, 0, "a chunk of another length than asked for"});
-    if (transfer->spec.verify && (header.flags & kUnverified) != 0) intact = false; // asked to be verified: an owner cannot decide otherwise
-    stored = intact && store(*transfer, header.sequence, payload, last_out);
+    stored = store(*transfer, header, payload, last_out);
     if (last_out) io_.settle(transfer);
   }
   const WantedChunks::Arrival arrival = wanted_.arrived(this, header.transfer, header.sequence, stored);

@@ -36,15 +36,15 @@ public:
   bool busy() const override { return owed_ > 0; }
 
   void onFrame(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload, std::vector<UniqueFd> fds) override;
-  void onData(Connection& connection, const FrameHeader& header, const uint8_t* payload, bool intact) override;
+  void onData(Connection& connection, const FrameHeader& header, const uint8_t* payload) override;
   void onClosed(Connection& connection, const Failure& why) override;
 
 private:
   void tell(std::function<void(LaneOwner&)> what);
   void pump();
   void request(const WantedChunks::Ask& ask);
-  /** Puts a verified chunk where it belongs; false where nobody may any more. */
-  bool store(Transfer& transfer, uint32_t chunk, const uint8_t* payload, bool& last_out);
+  /** Puts a chunk where it belongs. False where nobody may any more, or where it is not what the owner sent: then it has been wiped. */
+  bool store(Transfer& transfer, const FrameHeader& header, const uint8_t* payload, bool& last_out);
   void onFailed(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload);
   void settle(const std::shared_ptr<Transfer>& transfer, Failure why);
 

@@ -1,5 +1,6 @@
 #include "scatter_store.h"
 
+#include <algorithm>
 #include <cstring>
 
 #if defined(__SSE2__)
@@ -12,7 +13,7 @@ namespace dynamo_labs::transfer {
 
 namespace {
 
-constexpr uint64_t kLine = 64, kSmall = 1024;
+constexpr uint64_t kLine = 64, kSmall = 256;
 
 void streamLines(uint8_t* to, const uint8_t* from, uint64_t lines) {
   for (; lines > 0; lines--, to += kLine, from += kLine) {
@@ -22,30 +23,41 @@ void streamLines(uint8_t* to, const uint8_t* from, uint64_t lines) {
   }
 }
 
+void store(uint8_t* to, const uint8_t* from, uint64_t bytes) {
+  if (bytes < kSmall) return void(std::memcpy(to, from, bytes));
+  const uint64_t head = (kLine - reinterpret_cast<uintptr_t>(to) % kLine) % kLine, lines = (bytes - head) / kLine, streamed = head + lines * kLine;
+  std::memcpy(to, from, head);
+  streamLines(to + head, from + head, lines);
+  std::memcpy(to + streamed, from + streamed, bytes - streamed);
+}
+
 } // namespace
 
-void scatterStore(uint8_t* to, const uint8_t* from, const Piece* begin, const Piece* end) {
-  for (const Piece* piece = begin; piece != end; piece++) {
-    uint8_t* const target = to + piece->local;
-    if (piece->length < kSmall) {
-      std::memcpy(target, from, piece->length);
-    } else {
-      const uint64_t head = (kLine - reinterpret_cast<uintptr_t>(target) % kLine) % kLine, lines = (piece->length - head) / kLine, streamed = head + lines * kLine;
-      std::memcpy(target, from, head);
-      streamLines(target + head, from + head, lines);
-      std::memcpy(target + streamed, from + streamed, piece->length - streamed);
-    }
-    from += piece->length;
-  }
-  _mm_sfence(); // such stores are not ordered with what says that they are done
-}
+ScatterStore::~ScatterStore() { _mm_sfence(); } // such stores are not ordered with what says that they are done
 
 #else
 
-void scatterStore(uint8_t* to, const uint8_t* from, const Piece* begin, const Piece* end) {
-  for (const Piece* piece = begin; piece != end; from += piece->length, piece++) std::memcpy(to + piece->local, from, piece->length);
-}
+static void store(uint8_t* to, const uint8_t* from, uint64_t bytes) { std::memcpy(to, from, bytes); }
+
+ScatterStore::~ScatterStore() = default;
 
 #endif
+
+void ScatterStore::put(uint64_t bytes) {
+  while (bytes > 0 && piece_ != end_) {
+    const uint64_t take = std::min(bytes, piece_->length - done_);
+    store(to_ + piece_->local + done_, from_, take);
+    from_ += take;
+    bytes -= take;
+    done_ += take;
+    if (done_ < piece_->length) return;
+    piece_++;
+    done_ = 0;
+  }
+}
+
+void wipe(uint8_t* to, const Piece* begin, const Piece* end) {
+  for (const Piece* piece = begin; piece != end; piece++) std::memset(to + piece->local, 0, piece->length);
+}
 
 } // namespace dynamo_labs::transfer

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "monotonic.h"
+#include "scatter_store.h"
 #include "verified_copy.h"
 
 namespace dynamo_labs::transfer {
@@ -52,11 +53,7 @@ Code grantStands(const MappedPool& pool, const GrantRef& grant, const Piece* beg
   return Code::Ok;
 }
 
-Code copyChunk(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults,
-               const std::atomic<bool>* stop) {
-  if (!source.owner_lives->load(std::memory_order_acquire)) return Code::RemoteDisconnect;
-  const Code before = grantStands(*source.pool, grant, begin, end);
-  if (before != Code::Ok) return before;
+static Code copy(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults, const std::atomic<bool>* stop) {
   bool intact = true;
   if (!faults && verify) intact = copyVerified(local.data(), source.pool->data(), begin, end);
   else if (!faults) {
@@ -79,6 +76,16 @@ Code copyChunk(const ShmSource& source, const GrantRef& grant, Pool& local, cons
   const Code after = grantStands(*source.pool, grant, begin, end);
   if (after != Code::Ok) return after;
   return intact ? Code::Ok : Code::Checksum;
+}
+
+Code copyChunk(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults,
+               const std::atomic<bool>* stop) {
+  if (!source.owner_lives->load(std::memory_order_acquire)) return Code::RemoteDisconnect;
+  const Code before = grantStands(*source.pool, grant, begin, end);
+  if (before != Code::Ok) return before;
+  const Code code = copy(source, grant, local, begin, end, verify, faults, stop);
+  if (code != Code::Ok) wipe(local.data(), begin, end);
+  return code;
 }
 
 } // namespace dynamo_labs::transfer
