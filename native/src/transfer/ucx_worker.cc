@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
+#include "ignore_connections.h"
 #include "monotonic.h"
 #include "ucx_stream.h"
 
@@ -15,6 +18,8 @@ namespace dynamo_labs::transfer {
 namespace {
 
 constexpr int kProgressAtOnce = 256;
+/** For so long most peers that lost their connections dial again; and how long what they send right after connecting may take. */
+constexpr int64_t kRedialsNs = 20 * kMs, kFirstWordNs = 5 * kMs;
 
 int errnoOf(ucx::Status status) {
   switch (status) {
@@ -54,9 +59,19 @@ UcxWorker::UcxWorker(Poller& poller, const UcxLibrary& library) : poller_(poller
 UcxWorker::~UcxWorker() {
   poller_.setSource(nullptr);
   poller_.remove(event_fd_, &doorbell_);
-  for (const Arrived& arrived : arrived_) f_.listener_reject(arrived.at.handle, arrived.request);
+  const auto turn = [this] {
+    f_.worker_progress(worker_);
+    reap();
+    for (const Arrived& arrived : std::exchange(arrived_, {})) f_.listener_reject(arrived.at.handle, arrived.request);
+    std::this_thread::sleep_for(std::chrono::microseconds(100)); // UCX's own thread needs its lock, and a processor
+  };
+  for (const int64_t end = nowNs() + 200 * kMs; !endpoints_.empty() && nowNs() < end;) turn();
+  // Who lost us dials again at once, and is turned away here.
+  for (const int64_t end = nowNs() + kRedialsNs; !listeners_.empty() && nowNs() < end;) turn();
+  // UCX (up to 1.20, at least) would announce to a listener that is no more whom it has accepted and not yet heard.
+  for (const auto& listening : listeners_) ignoreConnections(listening->bound, 200 * kMs, turn);
+  for (const int64_t end = nowNs() + kFirstWordNs; !listeners_.empty() && nowNs() < end;) turn();
   for (const auto& listening : listeners_) f_.listener_destroy(listening->handle);
-  for (const int64_t end = nowNs() + 200 * kMs; !endpoints_.empty() && nowNs() < end; reap()) f_.worker_progress(worker_);
   f_.worker_destroy(worker_); // what is left ends here
   f_.cleanup(context_);
 }
@@ -82,6 +97,7 @@ void UcxWorker::listen(const Address& address, Address& bound, Accept accept) {
   if (status != ucx::kOk) fail("ucp_listener_query", status);
   bound = address;
   bound.port = portOf(attributes.address);
+  listeners_.back()->bound = attributes.address;
 }
 
 std::unique_ptr<ByteStream> UcxWorker::connect(const Address& address) {

@@ -55,6 +55,7 @@ private:
     UcxWorker& worker;
     Accept accept;
     void* handle = nullptr;
+    sockaddr_storage bound{};
   };
   struct Arrived {
     Listening& at;
