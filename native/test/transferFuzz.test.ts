@@ -16,7 +16,18 @@ const clang = (process.env['PATH'] ?? '')
   .split(path.delimiter)
   .flatMap((folder) => ['clang++', 'clang++-14', 'clang++-16'].map((name) => path.join(folder, name)))
   .find((file) => existsSync(file));
-const portable = ['frame', 'handshake', 'metadata', 'push_order', 'sha256', 'chunk_hash', 'chunk_hash_portable', 'chunk_hash_avx2', 'chunk_hash_avx512'];
+const portable = [
+  'frame',
+  'handshake',
+  'metadata',
+  'push_order',
+  'sha256',
+  'scatter_store',
+  'chunk_hash',
+  'chunk_hash_portable',
+  'chunk_hash_avx2',
+  'chunk_hash_avx512',
+];
 
 async function compile(compiler: string, flags: string[], folder: string): Promise<string> {
   const objects: string[] = [];

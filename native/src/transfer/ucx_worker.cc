@@ -68,7 +68,7 @@ UcxWorker::~UcxWorker() {
   for (const int64_t end = nowNs() + 200 * kMs; !endpoints_.empty() && nowNs() < end;) turn();
   // Who lost us dials again at once, and is turned away here.
   for (const int64_t end = nowNs() + kRedialsNs; !listeners_.empty() && nowNs() < end;) turn();
-  // UCX (up to 1.20, at least) would announce to a listener that is no more whom it has accepted and not yet heard.
+  // UCX (up to 1.22, at least) would announce to a listener that is no more whom it has accepted and not yet heard.
   for (const auto& listening : listeners_) ignoreConnections(listening->bound, 200 * kMs, turn);
   for (const int64_t end = nowNs() + kFirstWordNs; !listeners_.empty() && nowNs() < end;) turn();
   for (const auto& listening : listeners_) f_.listener_destroy(listening->handle);
