@@ -53,7 +53,8 @@ Code grantStands(const MappedPool& pool, const GrantRef& grant, const Piece* beg
   return Code::Ok;
 }
 
-static Code copy(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults, const std::atomic<bool>* stop) {
+static Code copy(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults,
+                 const std::atomic<bool>* stop) {
   bool intact = true;
   if (!faults && verify) intact = copyVerified(local.data(), source.pool->data(), begin, end);
   else if (!faults) {

@@ -14,8 +14,8 @@ struct ShmSource {
 
 /**
  * Copies one chunk out of a mapped pool. The grant's slot and the generation of every block are checked before and after: Expired if either
- * changed, so that bytes which may be somebody else's are never counted, and what does not count is wiped. Verified = every byte at the destination compared with the source, which says
- * more than equal hashes would and costs less.
+ * changed, so that bytes which may be somebody else's are never counted, and what does not count is wiped. Verified = every byte at the
+ * destination compared with the source, which says more than equal hashes would and costs less.
  */
 Code copyChunk(const ShmSource& source, const GrantRef& grant, Pool& local, const Piece* begin, const Piece* end, bool verify, FaultPlan* faults,
                const std::atomic<bool>* stop = nullptr);
