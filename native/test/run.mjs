@@ -10,15 +10,15 @@ import { buildNative } from '../build.mjs';
 
 const native = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const compiler = process.env.CXX ?? 'c++';
+/** What the failed ones printed: shown last, where a log that is cut still has it. */
+const failed = [];
 
 function run(command, args, what) {
   const result = spawnSync(command, args, { encoding: 'utf8', timeout: 400_000, maxBuffer: 64 << 20 });
   const passed = result.status === 0;
   console.log(`${passed ? 'ok  ' : 'FAIL'} ${what}`);
-  if (!passed) {
-    console.log(`${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`.trim());
-    process.exitCode = 1;
-  }
+  if (!passed)
+    failed.push(`${what} ended with ${result.signal ?? result.status}:\n${`${result.stdout ?? ''}${result.stderr ?? ''}${result.error ?? ''}`.trim()}`);
   return passed;
 }
 
@@ -93,4 +93,8 @@ if (process.argv.includes('--sanitize')) {
     await sanitized('asan', addressAndUndefined);
     await sanitized('tsan', ['-fsanitize=thread', '-Wno-tsan']);
   }
+}
+if (failed.length > 0) {
+  console.log(`\n${failed.join('\n\n')}`);
+  process.exitCode = 1;
 }

@@ -1,34 +1,19 @@
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { projectDir } from '../controlplane/index.ts';
-
-/** What one part of the test run counted. A part that could not run at all is one failure. */
-interface Tally {
-  passed: number;
-  failed: number;
-  skipped: number;
-}
+import { formatFailures, readVitestReport, type TestTally } from './testReport.ts';
 
 interface TestPart {
   name: string;
   argv: string[];
   /** Reads the tally from a report of the tool; without it the exit code is one pass or one failure. */
-  tally?: (reportFile: string) => Promise<Tally>;
+  tally?: (reportFile: string) => Promise<TestTally>;
 }
 
 const bin = (...parts: string[]): string => path.join(projectDir, 'node_modules', ...parts);
-const vitestReport = async (file: string): Promise<Tally> => {
-  const report = JSON.parse(await readFile(file, 'utf8')) as {
-    numPassedTests: number;
-    numFailedTests: number;
-    numPendingTests: number;
-    numFailedTestSuites: number;
-  };
-  // A file that does not even load has no failed test of its own.
-  return { passed: report.numPassedTests, failed: Math.max(report.numFailedTests, report.numFailedTestSuites > 0 ? 1 : 0), skipped: report.numPendingTests };
-};
+const vitestReport = (file: string): Promise<TestTally> => readVitestReport(file, projectDir);
 
 function parts(report: string, filter: string[]): TestPart[] {
   const vitest = (project: string): string[] => [
@@ -63,7 +48,7 @@ function parts(report: string, filter: string[]): TestPart[] {
 export async function runTests(filter: string[], signal?: AbortSignal): Promise<number> {
   const dir = await mkdtemp(path.join(tmpdir(), 'dynamo-labs-report-'));
   await mkdir(path.join(projectDir, 'test', 'artifacts'), { recursive: true });
-  const total: Tally = { passed: 0, failed: 0, skipped: 0 };
+  const total: TestTally = { passed: 0, failed: 0, skipped: 0, failures: [] };
   const broken: string[] = [];
   try {
     for (const [index, part] of parts(path.join(dir, 'report.json'), filter).entries()) {
@@ -72,13 +57,14 @@ export async function runTests(filter: string[], signal?: AbortSignal): Promise<
       console.log(`\n── ${part.name}`);
       const start = performance.now();
       const code = await run(argv, signal);
-      const alone: Tally = { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0 };
+      const alone: TestTally = { passed: code === 0 ? 1 : 0, failed: code === 0 ? 0 : 1, skipped: 0, failures: [] };
       const tally = part.tally === undefined ? alone : await part.tally(report).catch(() => ({ ...alone, passed: 0 }));
       if (code !== 0 && tally.failed === 0) tally.failed = 1;
       if (tally.failed > 0) broken.push(part.name);
       total.passed += tally.passed;
       total.failed += tally.failed;
       total.skipped += tally.skipped;
+      total.failures.push(...tally.failures);
       console.log(
         `── ${part.name}: ${tally.passed} passed, ${tally.failed} failed${tally.skipped > 0 ? `, ${tally.skipped} skipped` : ''} (${((performance.now() - start) / 1000).toFixed(1)} s)`,
       );
@@ -86,6 +72,7 @@ export async function runTests(filter: string[], signal?: AbortSignal): Promise<
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+  if (total.failures.length > 0) console.log(`\n${formatFailures(total.failures)}`);
   if (broken.length > 0) console.log(`\nfailed in: ${broken.join(', ')}`);
   console.log(`\n${total.passed} passed, ${total.failed} failed${total.skipped > 0 ? `, ${total.skipped} skipped` : ''}`);
   return total.failed === 0 ? 0 : 1;
