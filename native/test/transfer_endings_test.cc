@@ -12,8 +12,26 @@ constexpr uint64_t kBytes = kBlock * kBlocks;
 constexpr int kRounds = 30;
 std::mt19937_64 random_moment(11);
 
-/** From before the first chunk to after the last one. */
-void waitAMoment() { std::this_thread::sleep_for(std::chrono::microseconds(random_moment() % 4000)); }
+/**
+ * Moments from before the first chunk to after the last one, however fast this machine is: after one that was too late the next come earlier,
+ * after one that was not they may come later, so that about half of them are in time. Where none was, there are more rounds.
+ */
+class Moments {
+public:
+  bool another() { return rounds_++ < kRounds || (in_time_ == 0 && rounds_ < 20 * kRounds); }
+  void wait() const {
+    if (const uint64_t us = random_moment() % latest_us_) std::this_thread::sleep_for(std::chrono::microseconds(us));
+  }
+  void was(bool in_time) {
+    latest_us_ = std::clamp<uint64_t>(in_time ? latest_us_ * 3 / 2 : latest_us_ * 2 / 3, 2, 100'000);
+    in_time_ += in_time;
+  }
+  int inTime() const { return in_time_; }
+
+private:
+  uint64_t latest_us_ = 4000;
+  int rounds_ = 0, in_time_ = 0;
+};
 
 AgentOptions manyLanes(const std::string& name, bool listening) {
   AgentOptions options = optionsFor(name, listening);
@@ -31,38 +49,41 @@ void nobodyWritesInto(Pool& pool) {
 void cancelled(const TransportCase& over) {
   Pair pair(manyLanes("owner", true), manyLanes("reader", false));
   const GrantRef grant = pair.grantAll();
-  int stopped = 0;
-  for (int round = 0; round < kRounds; round++) {
+  Moments moments;
+  while (moments.another()) {
     ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, {{0, 0, kBytes}});
     spec.release = false;
     const uint64_t id = pair.reader.agent.read(spec, nullptr);
-    waitAMoment();
+    moments.wait();
     pair.reader.agent.cancel(id);
     const TransferResult result = pair.reader.settled(id);
-    CHECK(result.failure.ok() || result.failure.code == Code::Canceled);
+    CHECK(isOneOf(result.failure, {Code::Ok, Code::Canceled}) && result.checksum_failures == 0);
+    moments.was(!result.failure.ok());
     if (result.failure.ok()) CHECK(sameBytes(*pair.from, *pair.to, spec.pieces));
-    else stopped++;
     nobodyWritesInto(*pair.to);
   }
-  CHECK(stopped > 0);
+  CHECK(moments.inTime() > 0);
   // What was asked for by those that were cancelled is not outstanding for ever: the window is as wide as before.
   ReadSpec spec = readSpec(pair.owner, over, grant, pair.to, {{0, 0, kBytes}});
   CHECK(pair.reader.settled(pair.reader.agent.read(spec, nullptr)).failure.ok() && sameBytes(*pair.from, *pair.to, spec.pieces));
 }
 
 void agentClosed(const TransportCase& over) {
+  Moments moments;
   for (int round = 0; round < kRounds / 3; round++) {
     for (const bool of_reader : {true, false}) {
       Pair pair(manyLanes("owner", true), manyLanes("reader", false));
       ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBytes}});
       spec.deadline_ms = 3000;
       const uint64_t id = pair.reader.agent.read(spec, nullptr);
-      waitAMoment();
+      moments.wait();
       (of_reader ? pair.reader : pair.owner).agent.close();
       const TransferResult result = pair.reader.settled(id);
+      moments.was(!result.failure.ok());
+      CHECK(result.checksum_failures == 0); // what is lost on the way is not wrong
       if (result.failure.ok()) CHECK(sameBytes(*pair.from, *pair.to, spec.pieces));
-      else if (of_reader) CHECK(result.failure.code == Code::Closed);
-      else CHECK(result.failure.code == Code::RemoteDisconnect || result.failure.code == Code::Expired || result.failure.code == Code::Deadline);
+      else if (of_reader) CHECK(isOneOf(result.failure, {Code::Closed}));
+      else CHECK(isOneOf(result.failure, {Code::RemoteDisconnect, Code::Expired, Code::Deadline}));
       nobodyWritesInto(*pair.to);
     }
   }
@@ -84,23 +105,23 @@ uint64_t nothingElseIsThere(const Pool& to, const std::vector<uint8_t>& granted)
 
 /** Blocks are withdrawn and written again while they are served: what has been delivered is what was granted. */
 void withdrawn(const TransportCase& over) {
-  int expired = 0;
-  for (int round = 0; round < kRounds; round++) {
+  Moments moments;
+  while (moments.another()) {
     Pair pair(manyLanes("owner", true), manyLanes("reader", false));
     std::memset(pair.to->data(), kUntouched, kBytes);
     const std::vector<uint8_t> granted(pair.from->data(), pair.from->data() + kBytes);
     ReadSpec spec = readSpec(pair.owner, over, pair.grantAll(), pair.to, {{0, 0, kBytes}});
     const uint64_t id = pair.reader.agent.read(spec, nullptr);
-    waitAMoment();
+    moments.wait();
     pair.from->withdraw(0, kBlocks);
     std::memset(pair.from->data(), 0x77, kBytes);
     const TransferResult result = pair.reader.settled(id);
-    CHECK(result.failure.ok() || result.failure.code == Code::Expired);
-    if (!result.failure.ok()) expired++;
-    else CHECK(std::memcmp(granted.data(), pair.to->data(), kBytes) == 0);
+    CHECK(isOneOf(result.failure, {Code::Ok, Code::Expired}));
+    moments.was(!result.failure.ok());
+    if (result.failure.ok()) CHECK(std::memcmp(granted.data(), pair.to->data(), kBytes) == 0);
     CHECK(nothingElseIsThere(*pair.to, granted) >= result.bytes_done);
   }
-  CHECK(expired > 0);
+  CHECK(moments.inTime() > 0);
 }
 
 /** Every chunk has a wrong bit, every time. */
@@ -132,7 +153,7 @@ void connectionsLost(const TransportCase& over) {
       spec.release = false;
       reads.push_back(pair.reader.agent.read(spec, nullptr));
     }
-    for (const uint64_t id : reads) CHECK(pair.reader.settled(id).failure.ok());
+    for (const uint64_t id : reads) CHECK(isOneOf(pair.reader.settled(id).failure, {Code::Ok}));
     CHECK(std::memcmp(pair.from->data(), pair.to->data(), kBytes) == 0);
     CHECK(!pair.reader.agent.faultReports().empty());
   }

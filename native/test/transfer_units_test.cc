@@ -197,6 +197,7 @@ static void chunksAreStoredInPlace() {
 
 /** A chunk counts once, from the connection that was asked for it, and not from one that was lost. */
 static void chunksCountFromWhomTheyWereAskedOf() {
+  using Fate = WantedChunks::Fate;
   std::atomic<uint64_t> outstanding{0};
   WantedChunks wanted(outstanding, 1 << 20);
   ReadSpec spec;
@@ -210,17 +211,24 @@ static void chunksCountFromWhomTheyWereAskedOf() {
   wanted.open(&second);
   const auto asked = wanted.next(&first, full), other = wanted.next(&second, full);
   CHECK(asked && other && asked->chunk == 0 && other->chunk == 1 && outstanding == 8192);
-  CHECK(!wanted.expected(&second, 1, 0) && wanted.arrived(&second, 1, 0, true).effect == WantedChunks::Effect::None);
-  CHECK(wanted.expected(&first, 1, 0) && wanted.arrived(&first, 1, 0, true).effect == WantedChunks::Effect::Counted);
-  CHECK(wanted.arrived(&first, 1, 0, true).effect == WantedChunks::Effect::None && outstanding == 4096);
+  CHECK(!wanted.expected(&second, 1, 0) && wanted.arrived(&second, 1, 0, Fate::Right).effect == WantedChunks::Effect::None);
+  CHECK(wanted.expected(&first, 1, 0) && wanted.arrived(&first, 1, 0, Fate::Right).effect == WantedChunks::Effect::Counted);
+  CHECK(wanted.arrived(&first, 1, 0, Fate::Right).effect == WantedChunks::Effect::None && outstanding == 4096);
   wanted.lost(&second);
-  CHECK(outstanding == 0 && !wanted.next(&second, full) && wanted.arrived(&second, 1, 1, true).effect == WantedChunks::Effect::None);
-  CHECK(wanted.next(&first, full)->chunk == 1 && wanted.arrived(&first, 1, 1, false).effect == WantedChunks::Effect::Wrong);
+  CHECK(outstanding == 0 && !wanted.next(&second, full) && wanted.arrived(&second, 1, 1, Fate::Right).effect == WantedChunks::Effect::None);
+  CHECK(wanted.next(&first, full)->chunk == 1 && wanted.arrived(&first, 1, 1, Fate::Wrong).effect == WantedChunks::Effect::Wrong);
   for (uint32_t chunk = 1; chunk < 4; chunk++) {
     CHECK(wanted.next(&first, full)->chunk == chunk && wanted.holds(1));
-    CHECK(wanted.arrived(&first, 1, chunk, true).effect == (chunk < 3 ? WantedChunks::Effect::Counted : WantedChunks::Effect::Complete));
+    CHECK(wanted.arrived(&first, 1, chunk, Fate::Right).effect == (chunk < 3 ? WantedChunks::Effect::Counted : WantedChunks::Effect::Complete));
   }
   CHECK(!wanted.holds(1) && outstanding == 0 && transfer->complete());
+
+  // What arrives when nobody may write it any more is neither right nor wrong.
+  const auto stopped = std::make_shared<Transfer>(2, spec, 4096);
+  wanted.add(stopped);
+  CHECK(wanted.next(&first, full)->transfer == stopped && stopped->stop({Code::Canceled}));
+  const WantedChunks::Arrival late = wanted.arrived(&first, 2, 0, Fate::Unwanted);
+  CHECK(late.effect == WantedChunks::Effect::None && late.bytes == 4096 && !late.transfer && outstanding == 0 && stopped->checksum_failures == 0);
 }
 
 int main() {

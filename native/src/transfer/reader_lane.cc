@@ -10,6 +10,8 @@
 
 namespace dynamo_labs::transfer {
 
+using Fate = WantedChunks::Fate;
+
 ReaderLane::ReaderLane(IoContext& io, IoLoop& loop, LaneOwner& owner, WantedChunks& wanted, const PeerKey& key, const Address& address, uint64_t share)
     : io_(io), loop_(loop), owner_(owner), wanted_(wanted), address_(address), share_(share), handshake_(io.identity, io.options.token, key, Channel::Data) {
   wanted_.open(this);
@@ -37,8 +39,8 @@ void ReaderLane::shut() {
   {
     const std::lock_guard lock(storing_);
     shut_ = true;
+    wanted_.lost(this); // not later: what still arrives would be asked for again, of the same lane
   }
-  wanted_.lost(this);
   loop_.poller.post([kept = shared_from_this()] {
     if (kept->connection_) kept->connection_->abandon();
     kept->going_ = false;
@@ -102,11 +104,11 @@ void ReaderLane::request(const WantedChunks::Ask& ask) {
   connection_->send(header, out.take());
 }
 
-bool ReaderLane::store(Transfer& transfer, const FrameHeader& header, const uint8_t* payload, bool& last_out) {
+WantedChunks::Fate ReaderLane::store(Transfer& transfer, const FrameHeader& header, const uint8_t* payload, bool& last_out) {
   const bool hashed = (header.flags & kUnverified) == 0;
-  if (transfer.spec.verify && !hashed) return false; // asked to be verified: an owner cannot decide otherwise
+  if (transfer.spec.verify && !hashed) return Fate::Wrong; // asked to be verified: an owner cannot decide otherwise
   const std::lock_guard lock(storing_);
-  if (shut_ || !transfer.enter()) return false;
+  if (shut_ || !transfer.enter()) return Fate::Unwanted;
   uint8_t* const to = transfer.spec.local->data();
   const Piece *const begin = transfer.plan.begin(header.sequence), *const end = transfer.plan.end(header.sequence);
   bool intact = true;
@@ -117,19 +119,20 @@ bool ReaderLane::store(Transfer& transfer, const FrameHeader& header, const uint
   }
   if (!intact) wipe(to, begin, end);
   last_out = transfer.leave() == Transfer::Left::Settle;
-  return intact;
+  return intact ? Fate::Right : Fate::Wrong;
 }
 
 void ReaderLane::onData(Connection& connection, const FrameHeader& header, const uint8_t* payload) {
   if (!handshake_.welcome()) return connection.close({Code::Protocol, Phase::Handshake, 0, "bulk before the handshake"});
   const std::shared_ptr<Transfer> transfer = wanted_.expected(this, header.transfer, header.sequence);
-  bool stored = false, last_out = false;
+  Fate fate = Fate::Unwanted;
+  bool last_out = false;
   if (transfer) {
     if (header.length != transfer->plan.chunkBytes(header.sequence)) return connection.close({Code::Protocol, Phase::Read, 0, "a chunk of another length than asked for"});
-    stored = store(*transfer, header, payload, last_out);
+    fate = store(*transfer, header, payload, last_out);
     if (last_out) io_.settle(transfer);
   }
-  const WantedChunks::Arrival arrival = wanted_.arrived(this, header.transfer, header.sequence, stored);
+  const WantedChunks::Arrival arrival = wanted_.arrived(this, header.transfer, header.sequence, fate);
   owed_ -= std::min<uint64_t>(owed_, arrival.bytes);
   if (arrival.effect == WantedChunks::Effect::Complete) settle(arrival.transfer, {});
   if (arrival.effect >= WantedChunks::Effect::Wrong) arrival.transfer->timeline.add("checksum", std::to_string(header.sequence));
@@ -140,7 +143,7 @@ void ReaderLane::onData(Connection& connection, const FrameHeader& header, const
 void ReaderLane::onFailed(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload) {
   const auto refusal = decodeRefusal(payload.data(), payload.size());
   if (!refusal) return connection.close({Code::Protocol, Phase::Read, 0, "not a Failed"});
-  const WantedChunks::Arrival arrival = wanted_.arrived(this, header.transfer, header.sequence, std::nullopt);
+  const WantedChunks::Arrival arrival = wanted_.arrived(this, header.transfer, header.sequence, Fate::Refused);
   owed_ -= std::min<uint64_t>(owed_, arrival.bytes);
   if (arrival.transfer) settle(arrival.transfer, {refusal->code, static_cast<Phase>(arrival.transfer->phase.load()), 0, refusal->reason});
   pump();

@@ -43,8 +43,8 @@ private:
   void tell(std::function<void(LaneOwner&)> what);
   void pump();
   void request(const WantedChunks::Ask& ask);
-  /** Puts a chunk where it belongs. False where nobody may any more, or where it is not what the owner sent: then it has been wiped. */
-  bool store(Transfer& transfer, const FrameHeader& header, const uint8_t* payload, bool& last_out);
+  /** Puts a chunk where it belongs: Right, or Unwanted where nobody may any more, or Wrong where it is not what the owner sent: then it is wiped. */
+  WantedChunks::Fate store(Transfer& transfer, const FrameHeader& header, const uint8_t* payload, bool& last_out);
   void onFailed(Connection& connection, const FrameHeader& header, const std::vector<uint8_t>& payload);
   void settle(const std::shared_ptr<Transfer>& transfer, Failure why);
 

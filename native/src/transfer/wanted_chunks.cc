@@ -99,7 +99,7 @@ std::shared_ptr<Transfer> WantedChunks::expected(const void* lane, uint64_t tran
   return at == transfers_.end() ? nullptr : at->second.transfer;
 }
 
-WantedChunks::Arrival WantedChunks::arrived(const void* lane, uint64_t id, uint32_t chunk, std::optional<bool> intact) {
+WantedChunks::Arrival WantedChunks::arrived(const void* lane, uint64_t id, uint32_t chunk, Fate fate) {
   const std::lock_guard lock(mutex_);
   const auto asked = asked_.find({id, chunk});
   if (asked == asked_.end() || asked->second.lane != lane) return {};
@@ -107,17 +107,17 @@ WantedChunks::Arrival WantedChunks::arrived(const void* lane, uint64_t id, uint3
   asked_.erase(asked);
   settleBytes(out.bytes);
   const auto at = transfers_.find(id);
-  if (at == transfers_.end()) return out;
+  if (at == transfers_.end() || fate == Fate::Unwanted) return out;
   out.transfer = at->second.transfer;
-  if (intact == true) {
+  if (fate == Fate::Right) {
     out.transfer->attempts = 0;
     out.effect = out.transfer->chunkDone(chunk, out.bytes) ? Effect::Complete : Effect::Counted;
-  } else if (intact == false) {
+  } else if (fate == Fate::Wrong) {
     missing(id, chunk);
     out.effect = ++out.transfer->checksum_failures > kMaxChecksumFailures ? Effect::WrongTooOften : Effect::Wrong;
   }
   // Whoever settles it has it to himself.
-  if (!intact || out.effect == Effect::Complete || out.effect == Effect::WrongTooOften) transfers_.erase(at);
+  if (fate == Fate::Refused || out.effect == Effect::Complete || out.effect == Effect::WrongTooOften) transfers_.erase(at);
   return out;
 }
 

@@ -26,6 +26,8 @@ public:
     std::shared_ptr<Transfer> transfer;
     uint32_t chunk = 0, bytes = 0;
   };
+  /** How what was asked for ended: as it was sent, not so, not sent at all, or nobody may write it any more. */
+  enum class Fate : uint8_t { Right, Wrong, Refused, Unwanted };
   enum class Effect : uint8_t { None, Counted, Complete, Wrong, WrongTooOften };
   struct Arrival {
     Effect effect = Effect::None;
@@ -45,8 +47,8 @@ public:
   std::optional<Ask> next(const void* lane, bool& full);
   /** Whose chunk this is, if this lane was asked for it and it is still wanted. */
   std::shared_ptr<Transfer> expected(const void* lane, uint64_t transfer, uint32_t chunk) const;
-  /** It came, or was refused (`intact` is nothing then): its bytes are not outstanding any more. */
-  Arrival arrived(const void* lane, uint64_t transfer, uint32_t chunk, std::optional<bool> intact);
+  /** It came, or was refused: its bytes are not outstanding any more. */
+  Arrival arrived(const void* lane, uint64_t transfer, uint32_t chunk, Fate fate);
 
 private:
   struct Wanted {

@@ -65,6 +65,13 @@ inline void fillRandom(Pool& pool, uint64_t seed) {
   }
 }
 
+/** Whether it is one of these codes; says what it is where it is none of them. */
+inline bool isOneOf(const Failure& failure, std::initializer_list<Code> codes) {
+  const bool is = std::find(codes.begin(), codes.end(), failure.code) != codes.end();
+  if (!is) std::fprintf(stderr, "%s while %s, errno %d: %s\n", name(failure.code), name(failure.phase), failure.err, failure.message.c_str());
+  return is;
+}
+
 /** How a transport is asked for in the contract test. */
 struct TransportCase {
   const char* label;
