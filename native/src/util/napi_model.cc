@@ -184,18 +184,13 @@ private:
       throw Failure::current().toError(env);
     }
     auto results = std::make_shared<std::vector<StepResult>>();
-    busy_ = std::make_shared<bool>(true);
+    auto in_flight = std::make_shared<bool>(true);
+    in_flight_ = in_flight;
     const std::shared_ptr<Napi::ObjectReference> self = std::make_shared<Napi::ObjectReference>(Napi::Persistent(Value()));
     return runAsync(
         env, host_,
-        [&engine, slices, results, pool = pool_, busy = busy_] {
-          const struct Done {
-            std::shared_ptr<bool> busy;
-            ~Done() { __atomic_store_n(busy.get(), false, __ATOMIC_RELEASE); }
-          } done{busy};
-          *results = engine.step(*slices, pool);
-        },
-        [results, self](Napi::Env env) -> Napi::Value {
+        [&engine, slices, results, pool = pool_] { *results = engine.step(*slices, pool); },
+        [results, self, in_flight = std::move(in_flight)](Napi::Env env) -> Napi::Value {
           Napi::Array out = Napi::Array::New(env, results->size());
           for (uint32_t i = 0; i < results->size(); i++) out.Set(i, toObject(env, (*results)[i]));
           return out;
@@ -221,11 +216,12 @@ private:
     throw Failure{"DISPOSED", "engine", "the model was disposed"}.toError(env);
   }
   void refuseWhileBusy(Napi::Env env) const {
-    if (busy_ && __atomic_load_n(busy_.get(), __ATOMIC_ACQUIRE)) throw Failure{"BUSY", "engine", "a step is in flight"}.toError(env);
+    if (!in_flight_.expired()) throw Failure{"BUSY", "engine", "a step is in flight"}.toError(env);
   }
 
   std::shared_ptr<Host> host_;
-  std::shared_ptr<bool> busy_;
+  /** Held by a step until its promise has settled. */
+  std::weak_ptr<bool> in_flight_;
   KvPool pool_;
   Napi::Reference<Napi::ArrayBuffer> pool_reference_;
 };
