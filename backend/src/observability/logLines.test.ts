@@ -17,6 +17,9 @@ const lines = (count: number): string[] => Array.from({ length: count }, (_, i) 
 
 describe('log lines', () => {
   it('goes on while nobody reads, and what was written comes whole and in order', async () => {
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning.message);
+    process.on('warning', onWarning);
     const fifo = path.join(dir, 'fifo');
     execFileSync('mkfifo', [fifo]);
     const fd = openSync(fifo, constants.O_RDWR); // far more than a pipe holds: a write that waits would wait for ever
@@ -32,7 +35,22 @@ describe('log lines', () => {
       let seen = '';
       while (seen.length < expected.length) seen += chunk.subarray(0, (await promisify(read)(fd, chunk, 0, chunk.length, null)).bytesRead).toString();
       expect(seen).toBe(expected);
+      expect(warnings).toEqual([]);
     } finally {
+      process.off('warning', onWarning);
+      closeSync(fd);
+    }
+  });
+
+  it('writes what came while lines were being written, with nothing after it', async () => {
+    for (let round = 0; round < 50; round += 1) {
+      const file = path.join(dir, `log-${round}`);
+      const fd = openSync(file, 'a');
+      const writer = openLogLines({ fd });
+      writer.write('one\n');
+      await turns(1);
+      writer.write('two\n');
+      await expect.poll(() => readFileSync(file, 'utf8'), { interval: 2 }).toBe('one\ntwo\n');
       closeSync(fd);
     }
   });

@@ -26,12 +26,23 @@ export function openLogLines({ fd = 2, limit = 4 * 1024 * 1024 }: LogLinesOption
   let dropped = 0;
   let failed = 0;
   let due = false;
+  let flushing = false;
   const stream = new sonicBoom.SonicBoom({ fd, sync: false, minLength, maxLength: limit, retryEAGAIN: () => ++failed < attempts });
   const tellDropped = (): void => {
     if (dropped === 0) return;
     const lines = dropped;
     dropped = 0;
     stream.write(`(${lines} log lines dropped: they were not read fast enough)\n`);
+  };
+  // One at a time: each that waits for a slow reader would be two listeners more.
+  const flush = (): void => {
+    due = false;
+    if (flushing) return void (due = true);
+    flushing = true;
+    stream.flush(() => {
+      flushing = false;
+      if (due) flush();
+    });
   };
   stream.on('write', () => void (failed = 0));
   stream.on('drop', () => void (dropped += 1));
@@ -45,8 +56,7 @@ export function openLogLines({ fd = 2, limit = 4 * 1024 * 1024 }: LogLinesOption
       if (due) return;
       due = true;
       setImmediate(() => {
-        if (due) stream.flush(() => {});
-        due = false;
+        if (due) flush();
       });
     },
     flushSync: () => {
