@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "ignore_connections.h"
+#include "end_connections.h"
 #include "monotonic.h"
 #include "ucx_stream.h"
 
@@ -18,8 +18,8 @@ namespace dynamo_labs::transfer {
 namespace {
 
 constexpr int kProgressAtOnce = 256;
-/** For so long most peers that lost their connections dial again; and how long what they send right after connecting may take. */
-constexpr int64_t kRedialsNs = 20 * kMs, kFirstWordNs = 5 * kMs;
+/** For so long most peers that lost their connections dial again; and how long UCX may take to close what it has accepted. */
+constexpr int64_t kRedialsNs = 20 * kMs, kLastOnesNs = 1000 * kMs;
 
 int errnoOf(ucx::Status status) {
   switch (status) {
@@ -68,9 +68,9 @@ UcxWorker::~UcxWorker() {
   for (const int64_t end = nowNs() + 200 * kMs; !endpoints_.empty() && nowNs() < end;) turn();
   // Who lost us dials again at once, and is turned away here.
   for (const int64_t end = nowNs() + kRedialsNs; !listeners_.empty() && nowNs() < end;) turn();
-  // UCX (up to 1.22, at least) would announce to a listener that is no more whom it has accepted and not yet heard.
-  for (const auto& listening : listeners_) ignoreConnections(listening->bound, 200 * kMs, turn);
-  for (const int64_t end = nowNs() + kFirstWordNs; !listeners_.empty() && nowNs() < end;) turn();
+  // UCX (up to 1.23, at least) would announce to a listener that is no more whom it has accepted and not yet heard. Better a leak than a crash.
+  for (const auto& listening : listeners_)
+    if (!endConnections(listening->bound, kLastOnesNs, turn)) return;
   for (const auto& listening : listeners_) f_.listener_destroy(listening->handle);
   f_.worker_destroy(worker_); // what is left ends here
   f_.cleanup(context_);
