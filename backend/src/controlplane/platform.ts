@@ -11,6 +11,12 @@ export async function applyManifests(kubectl: string, kubeconfig: string, dir: s
   await promisify(execFile)(kubectl, args, { signal: AbortSignal.any([signal, AbortSignal.timeout(60_000)]) });
 }
 
+/** Like `applyManifests`, for CustomResourceDefinitions; resolves when the API server serves them. */
+export async function applyCustomResources(kubectl: string, kubeconfig: string, dir: string, signal: AbortSignal): Promise<void> {
+  await applyManifests(kubectl, kubeconfig, dir, signal);
+  await promisify(execFile)(kubectl, ['wait', '--kubeconfig', kubeconfig, '--for=condition=Established', '--timeout=60s', '-f', dir], { signal });
+}
+
 /** Resolves when `count` nodes are Ready, with a line for the person. */
 export async function waitForNodes(kube: KubeClient, count: number, signal: AbortSignal): Promise<string> {
   const type = { group: '', version: 'v1', plural: 'nodes' };

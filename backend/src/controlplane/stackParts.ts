@@ -9,7 +9,7 @@ import { writeKubeconfig } from './kubeconfig.ts';
 import { applyKubernetesEndpoints } from './kubernetesEndpoints.ts';
 import type { LocalStack, LocalStackOptions, StackPart } from './localStack.ts';
 import { ensurePki } from './pki.ts';
-import { applyManifests, waitForDeployment, waitForNodes } from './platform.ts';
+import { applyCustomResources, applyManifests, waitForDeployment, waitForNodes } from './platform.ts';
 import { writePrivateFile } from './privateFile.ts';
 import { backendSpec, nodeAgentSpec } from './programSpecs.ts';
 import { projectDir } from './projectPaths.ts';
@@ -60,14 +60,10 @@ export async function startParts(options: LocalStackOptions, supervisor: Supervi
     );
     if (jupyter !== undefined) void task(timed(onStep, 'JupyterLab', 'its HTTP server', () => supervisor.run(jupyter.spec, signal)));
     await api;
-    void task(
-      Promise.all([
-        supervisor.run(specs.controllers, signal),
-        supervisor.run(specs.scheduler, signal),
-        applyKubernetesEndpoints(kube, ports.apiserver, signal),
-      ]),
-    );
-    const crds = task(applyManifests(binaries.kubectl, layout.kubeconfig, path.join(projectDir, 'assets', 'crds'), signal));
+    const crds = task(applyCustomResources(binaries.kubectl, layout.kubeconfig, path.join(projectDir, 'assets', 'crds'), signal));
+    // The garbage collector looks for new kinds only every 30 s: what it does not find at its start it does not delete with its owner before then.
+    void task(crds.then(() => supervisor.run(specs.controllers, signal)));
+    void task(Promise.all([supervisor.run(specs.scheduler, signal), applyKubernetesEndpoints(kube, ports.apiserver, signal)]));
     const account = task(timed(onStep, 'controllers', 'the default ServiceAccount', () => waitForServiceAccount(kube, signal), 'quiet'));
     const nodes = options.nodes ?? 1;
     const agentOptions = {
